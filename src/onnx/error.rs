@@ -1,0 +1,117 @@
+//! What can be wrong with a model file.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// An unusable model, or one that an edit does not fit. Messages name the file and, where there is one, the tensor.
+#[derive(Debug, Error, Diagnostic)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    #[diagnostic(code("model-io"), help("check that the path exists and that you may {action} it"))]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The path names a directory or another thing that is not a regular file.
+    #[error("{} is not a regular file", path.display())]
+    #[diagnostic(code("model-not-a-file"), help("give the path of the .onnx file itself"))]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The bytes are no ONNX model.
+    #[error("{} is not a readable ONNX model ({size} bytes): {reason}", path.display())]
+    #[diagnostic(
+        code("model-not-onnx"),
+        help(
+            "the file may be truncated, a Git LFS pointer, or of another format; compare its size and checksum with the source"
+        )
+    )]
+    NotOnnx {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// What failed first.
+        reason: String,
+    },
+    /// The graph breaks a rule of the ONNX specification that this tool relies on.
+    #[error("{}: the graph is not valid ONNX: {reason}", path.display())]
+    #[diagnostic(code("graph-invalid"), help("run Python's onnx.checker on the file, and export it again"))]
+    InvalidGraph {
+        /// The file.
+        path: PathBuf,
+        /// Which rule, where.
+        reason: String,
+    },
+    /// An initializer that cannot be read or edited.
+    #[error("{}: tensor '{tensor}' cannot be used: {reason}", path.display())]
+    #[diagnostic(
+        code("tensor-unsupported"),
+        help(
+            "only float32 weights stored in raw_data inside the .onnx file are supported so far; convert the model to that form"
+        )
+    )]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The initializer's name.
+        tensor: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No text or vision tower can be told from the graph.
+    #[error("{}: {reason}", path.display())]
+    #[diagnostic(
+        code("towers-not-found"),
+        help(
+            "a text tower takes integer [batch, sequence] token ids, a vision tower float [batch, 3, height, width] pixels, and each has a [batch, width] embedding output; name the files with --text and --vision if the model is in two"
+        )
+    )]
+    Towers {
+        /// The file.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The tower has no layer of the wanted role.
+    #[error("{}: no {tower} layer has the role '{role}'; roles found: {found}", path.display())]
+    #[diagnostic(code("layers-not-found"), help("name one of the roles found under `{tower}: layers:` in uwm.yaml"))]
+    Layers {
+        /// The file.
+        path: PathBuf,
+        /// text or vision.
+        tower: &'static str,
+        /// The role asked for.
+        role: String,
+        /// Roles and their counts.
+        found: String,
+    },
+    /// The patch was made for something else.
+    #[error("{}: the patch does not fit: {reason}", path.display())]
+    #[diagnostic(code("patch-mismatch"), help("apply the patch to the very file it was made from"))]
+    Patch {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// The output may not be written there.
+    #[error("refusing to write {}: {reason}", path.display())]
+    #[diagnostic(code("output-refused"), help("{help}"))]
+    Output {
+        /// The output path.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+        /// What to do.
+        help: &'static str,
+    },
+}

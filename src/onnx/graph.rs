@@ -1,0 +1,145 @@
+//! Who makes and who uses each value of the main graph.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::error::Error;
+use super::model::Model;
+use super::proto::{GraphProto, NodeProto, TensorProto};
+
+/// An index over a model's main graph. Values are named by strings, as in the file.
+pub struct Graph<'m> {
+    /// The model it indexes.
+    pub model: &'m Model,
+    producers: HashMap<&'m str, usize>,
+    consumers: HashMap<&'m str, Vec<usize>>,
+    initializers: HashMap<&'m str, &'m TensorProto>,
+}
+
+impl<'m> Graph<'m> {
+    /// Indexes the graph and checks the two rules everything else relies on: a value is made once, and nodes stand
+    /// in topological order (ONNX IR specification, "Graphs").
+    ///
+    /// # Errors
+    /// [`Error::InvalidGraph`] if a rule is broken.
+    pub fn new(model: &'m Model) -> Result<Self, Error> {
+        let graph = model.graph();
+        let invalid = |reason| Error::InvalidGraph { path: model.path().to_owned(), reason };
+        let mut initializers = HashMap::new();
+        for tensor in &graph.initializer {
+            if initializers.insert(tensor.name.as_str(), tensor).is_some() {
+                return Err(invalid(format!("two initializers are named '{}'", tensor.name)));
+            }
+        }
+        let mut known: BTreeSet<&str> = initializers.keys().copied().collect();
+        known.extend(graph.input.iter().map(|input| input.name.as_str()));
+        known.extend(graph.sparse_initializer.iter().filter_map(|s| Some(s.values.as_ref()?.name.as_str())));
+        let (mut producers, mut consumers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+        for (index, node) in graph.node.iter().enumerate() {
+            for value in uses(node) {
+                if !known.contains(value) {
+                    return Err(invalid(format!("node {} uses '{value}' before it is made", label(node, index))));
+                }
+                consumers.entry(value).or_default().push(index);
+            }
+            for value in node.output.iter().filter(|name| !name.is_empty()) {
+                if !known.insert(value) {
+                    return Err(invalid(format!("node {} makes '{value}' a second time", label(node, index))));
+                }
+                producers.insert(value.as_str(), index);
+            }
+        }
+        if let Some(output) = graph.output.iter().find(|output| !known.contains(output.name.as_str())) {
+            return Err(invalid(format!("nothing makes the output '{}'", output.name)));
+        }
+        Ok(Self { model, producers, consumers, initializers })
+    }
+
+    /// The nodes, in topological order.
+    pub fn nodes(&self) -> &'m [NodeProto] {
+        &self.model.graph().node
+    }
+
+    /// The node that makes `value`.
+    pub fn producer(&self, value: &str) -> Option<&'m NodeProto> {
+        self.producers.get(value).map(|&index| &self.nodes()[index])
+    }
+
+    /// Indices of the nodes that use `value`.
+    pub fn consumers(&self, value: &str) -> &[usize] {
+        self.consumers.get(value).map_or(&[], Vec::as_slice)
+    }
+
+    /// The initializer of that name.
+    pub fn initializer(&self, name: &str) -> Option<&'m TensorProto> {
+        self.initializers.get(name).copied()
+    }
+
+    /// The initializer behind `value`, seen through `Identity` nodes (the TorchScript exporter ties equal weights
+    /// with them).
+    pub fn constant(&self, value: &str) -> Option<&'m TensorProto> {
+        let mut value = value;
+        loop {
+            if let Some(tensor) = self.initializer(value) {
+                return Some(tensor);
+            }
+            let node = self.producer(value).filter(|node| node.op_type == "Identity")?;
+            // Topological order was checked, so the chain ends.
+            value = node.input.first()?;
+        }
+    }
+
+    /// For every value, which of the graph's true inputs it depends on: bit `i` of the set is input `i` of
+    /// [`Graph::inputs`]. Constants are absent.
+    pub fn dependencies(&self) -> HashMap<&'m str, u64> {
+        let mut sets: HashMap<&str, u64> = HashMap::new();
+        for (bit, name) in self.inputs().iter().enumerate().take(64) {
+            sets.insert(name, 1 << bit);
+        }
+        for node in self.nodes() {
+            let set = uses(node).iter().filter_map(|value| sets.get(value)).fold(0, |a, b| a | b);
+            if set != 0 {
+                sets.extend(node.output.iter().filter(|o| !o.is_empty()).map(|o| (o.as_str(), set)));
+            }
+        }
+        sets
+    }
+
+    /// Names of the graph inputs that are not initializers (IR versions below 4 list those as inputs too).
+    pub fn inputs(&self) -> Vec<&'m str> {
+        let graph: &GraphProto = self.model.graph();
+        graph.input.iter().map(|i| i.name.as_str()).filter(|name| !self.initializers.contains_key(name)).collect()
+    }
+}
+
+/// All values a node uses: its inputs, and what the graphs in its attributes take from around them.
+pub(super) fn uses(node: &NodeProto) -> BTreeSet<&str> {
+    let mut used: BTreeSet<&str> = node.input.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+    for attribute in &node.attribute {
+        for body in attribute.g.iter().chain(&attribute.graphs) {
+            captures(body, &mut used);
+        }
+    }
+    used
+}
+
+/// Names that `body` uses and does not define. The depth is bounded by the protobuf decoder's recursion limit.
+fn captures<'g>(body: &'g GraphProto, out: &mut BTreeSet<&'g str>) {
+    let mut inner = BTreeSet::new();
+    for node in &body.node {
+        inner.append(&mut uses(node));
+    }
+    inner.extend(body.output.iter().map(|output| output.name.as_str()));
+    for own in body.input.iter().map(|i| &i.name).chain(body.initializer.iter().map(|t| &t.name)) {
+        inner.remove(own.as_str());
+    }
+    for own in body.node.iter().flat_map(|node| &node.output) {
+        inner.remove(own.as_str());
+    }
+    inner.remove("");
+    out.append(&mut inner);
+}
+
+/// How messages name a node: its name, or its operator and place where it has none.
+pub(super) fn label(node: &NodeProto, index: usize) -> String {
+    if node.name.is_empty() { format!("#{index} ({})", node.op_type) } else { format!("'{}'", node.name) }
+}
