@@ -1,0 +1,110 @@
+//! The built-in runtime: tract, pure Rust, on the CPU.
+//!
+//! tract runs a batch on one thread, so [`Runtime::concurrency`] asks for one batch a thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+use prost::Message;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::TractErrorContext;
+
+use super::{Error, Feed, Place, Runtime, Session, Tensor as Value};
+use crate::onnx::Skeleton;
+
+const NAME: &str = "tract";
+
+/// The tract runtime.
+pub struct Tract {
+    threads: usize,
+}
+
+impl Tract {
+    /// A runtime for the threads of the current rayon pool.
+    pub fn new() -> Self {
+        Self { threads: rayon::current_num_threads() }
+    }
+}
+
+impl Default for Tract {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Runtime for Tract {
+    fn place(&self) -> Place {
+        Place { backend: NAME, device: "cpu".to_owned(), threads: self.threads }
+    }
+
+    fn concurrency(&self) -> usize {
+        self.threads
+    }
+
+    fn load(&self, graph: &Skeleton, like: &Feed) -> Result<Box<dyn Session>, Error> {
+        let loaded = guard(|| load(graph, like)).map_err(|reason| Error::Load { backend: NAME, reason })?;
+        Ok(Box::new(loaded))
+    }
+}
+
+struct Loaded {
+    plan: Arc<TypedRunnableModel>,
+    /// The names of the plan's inputs, in its order.
+    inputs: Vec<String>,
+}
+
+fn load(graph: &Skeleton, like: &Feed) -> TractResult<Loaded> {
+    // tract has message types of its own; the skeleton is small, since it holds no weights.
+    let proto = pb::ModelProto::decode(graph.proto().encode_to_vec().as_slice())?;
+    let folder = graph.folder().to_str().context("the model's folder is not UTF-8")?;
+    // Shapes that exporters wrote down hold for the batch they exported with; tract infers its own.
+    let framework = tract_onnx::onnx().with_ignore_value_info(true);
+    let mut model = framework.parse(&proto, Some(folder))?.model;
+    let inputs: Vec<String> = graph.inputs().map(str::to_owned).collect();
+    for (index, name) in inputs.iter().enumerate() {
+        let (_, value) = like.iter().find(|(fed, _)| fed == name).with_context(|| format!("no input '{name}'"))?;
+        let (datum, shape) = match value {
+            Value::F32(array) => (f32::datum_type(), array.shape()),
+            Value::I64(array) => (i64::datum_type(), array.shape()),
+            Value::I32(array) => (i32::datum_type(), array.shape()),
+        };
+        model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
+    }
+    for output in 0..model.output_outlets()?.len() {
+        model.set_output_fact(output, InferenceFact::default())?;
+    }
+    Ok(Loaded { plan: model.into_optimized()?.into_runnable()?, inputs })
+}
+
+impl Session for Loaded {
+    fn run(&self, mut feed: Feed) -> Result<Vec<ArrayD<f32>>, Error> {
+        let run = || -> TractResult<Vec<ArrayD<f32>>> {
+            let mut values: TVec<TValue> = tvec!();
+            for name in &self.inputs {
+                let at = feed.iter().position(|(fed, _)| fed == name).with_context(|| format!("no input '{name}'"))?;
+                let tensor: Tensor = match feed.swap_remove(at).1 {
+                    Value::F32(array) => array.into(),
+                    Value::I64(array) => array.into(),
+                    Value::I32(array) => array.into(),
+                };
+                values.push(tensor.into());
+            }
+            let outputs = self.plan.run(values)?;
+            outputs.iter().map(|output| Ok(output.to_plain_array_view::<f32>()?.to_owned())).collect()
+        };
+        guard(run).map_err(|reason| Error::Run { backend: NAME, reason })
+    }
+}
+
+/// tract reports most faults as errors, but some graphs make it panic; a caller gets an error for both.
+fn guard<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| format!("{error:#}")),
+        Err(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            Err(said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned())
+        }
+    }
+}
