@@ -1,0 +1,74 @@
+//! What can be wrong with data.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Data that cannot be used. Messages name the file and, where there is one, the line.
+#[derive(Debug, Error, Diagnostic)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read the {what} {}: {source}", path.display())]
+    #[diagnostic(code("data-io"), help("check the path; relative paths in a file are relative to that file's folder"))]
+    Io {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} is not a usable {what}: {reason}", path.display())]
+    #[diagnostic(code("data-format"), help("{help}"))]
+    Format {
+        /// What the file should be.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// A line of a manifest is wrong.
+    #[error("{}, line {line}: {reason}", path.display())]
+    #[diagnostic(
+        code("manifest-line"),
+        help(
+            "each line is one JSON object with id, safe_text, unsafe_text, safe_image, unsafe_image and optionally concept, split, style; image paths are relative to the manifest"
+        )
+    )]
+    Line {
+        /// The manifest.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A split has no rows.
+    #[error("{} has no rows of the split '{split}'; splits found: {found}", path.display())]
+    #[diagnostic(code("split-empty"), help("give a manifest whose rows have that split, or rows without a split"))]
+    EmptySplit {
+        /// The manifest.
+        path: PathBuf,
+        /// The split asked for.
+        split: String,
+        /// Those that exist.
+        found: String,
+    },
+    /// An image cannot be decoded.
+    #[error("cannot decode the image {}: {reason}", path.display())]
+    #[diagnostic(
+        code("image-broken"),
+        help("replace the file, or remove its row from the manifest; PNG and JPEG are read")
+    )]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+}

@@ -1,0 +1,59 @@
+//! From files to batches: pairs of safe and unsafe texts and images, and what a model's own files say about how they
+//! are tokenised and preprocessed. This room knows nothing of graphs.
+
+mod error;
+mod image;
+mod manifest;
+mod preprocessor;
+mod resample;
+mod text;
+mod zero_shot;
+
+use std::ops::Range;
+
+use ndarray::{Array2, Array4};
+
+pub use error::Error;
+pub use image::Images;
+pub use manifest::{Manifest, Quadruplet};
+pub use preprocessor::Preprocessor;
+pub use resample::{Filter, resize};
+pub use text::{Texts, Tokenizer};
+pub use zero_shot::ZeroShot;
+
+/// Consecutive samples, ready for a tower.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Batch {
+    /// Tokenised texts.
+    Text {
+        /// Token ids `[B, T]`.
+        ids: Array2<i64>,
+        /// 1 for a token, 0 for padding, `[B, T]`.
+        mask: Array2<i64>,
+    },
+    /// Preprocessed images.
+    Image {
+        /// Normalised pixels `[B, 3, H, W]`.
+        pixels: Array4<f32>,
+    },
+}
+
+/// A sequence of samples that are read when they are needed.
+pub trait Samples: Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads some of them.
+    ///
+    /// # Errors
+    /// If a file is missing or broken.
+    fn batch(&self, range: Range<usize>) -> Result<Batch, Error>;
+
+    /// What to call a sample in a message.
+    fn name(&self, index: usize) -> String;
+}
