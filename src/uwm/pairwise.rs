@@ -1,0 +1,221 @@
+//! The pairwise score of the reference code: the mean over pairs of `s_unsafe / s_safe` (`method.md` section 2).
+//!
+//! `mean_o |W|` cancels in the ratio, and what is left is rank one per pair:
+//! `(out_u[o] / out_s[o]) * (n_u[j] / n_s[j]) * (d_s[j] / d_u[j])`. So a chunk of pairs is one matrix product, and
+//! no `[B, O, I]` array exists.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, Axis, Zip, s};
+
+use super::Error;
+use super::statistics::Statistics;
+
+/// Pairs a matrix product takes at once. Fixed, so that results do not depend on batch size.
+const CHUNK: usize = 64;
+
+/// What had no defined score and was left out of the mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Undefined {
+    /// Pairs with fewer than two valid tokens on a side: they have no standard deviation.
+    pub short_pairs: usize,
+    /// Input features of a pair whose norm or deviation is 0 on a side.
+    pub features: usize,
+    /// Outputs of a pair that the safe sample does not reach at all (rows of the weight that are 0).
+    pub outputs: usize,
+}
+
+/// The scores of one layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// `R [O, I]`: how much more an element carries unsafe content than safe content; 0 where never defined.
+    pub values: Array2<f32>,
+    /// What was left out.
+    pub undefined: Undefined,
+}
+
+/// Accumulates the pairwise score of one layer: one `[O, I]` array, and at most a chunk of per-sample vectors.
+pub struct Pairwise {
+    epsilon: f32,
+    sum: Array2<f32>,
+    /// Pairs counted, per input feature.
+    counts: Vec<u32>,
+    undefined: Undefined,
+    pairs: usize,
+    pending: usize,
+    norm_safe: Array2<f32>,
+    norm_unsafe: Array2<f32>,
+    ratio: Array2<f32>,
+}
+
+impl Pairwise {
+    /// For a weight of the given `[O, I]`. `epsilon` is added to the deviations, as the reference does for images.
+    pub fn new([outputs, inputs]: [usize; 2], epsilon: f32) -> Self {
+        let chunk = || Array2::zeros((CHUNK, inputs));
+        Self {
+            epsilon,
+            sum: Array2::zeros((outputs, inputs)),
+            counts: vec![0; inputs],
+            undefined: Undefined::default(),
+            pairs: 0,
+            pending: 0,
+            norm_safe: chunk(),
+            norm_unsafe: chunk(),
+            ratio: chunk(),
+        }
+    }
+
+    /// Adds the pairs `(safe[b], unsafe[b])`. `weight` gives `W [O, I]` when a chunk is full; it is asked for anew each
+    /// time, so that nobody has to keep it.
+    ///
+    /// # Errors
+    /// Those of `weight`.
+    pub fn add<E>(
+        &mut self,
+        safe: &Statistics,
+        not_safe: &Statistics,
+        weight: impl Fn() -> Result<Array2<f32>, E>,
+    ) -> Result<(), E> {
+        for b in 0..safe.tokens.len() {
+            self.pairs += 1;
+            if safe.tokens[b] < 2 || not_safe.tokens[b] < 2 {
+                self.undefined.short_pairs += 1;
+                continue;
+            }
+            let row = self.pending;
+            self.norm_safe.row_mut(row).assign(&safe.norm.row(b));
+            self.norm_unsafe.row_mut(row).assign(&not_safe.norm.row(b));
+            for (j, ratio) in self.ratio.row_mut(row).iter_mut().enumerate() {
+                let (n_s, n_u) = (safe.norm[[b, j]], not_safe.norm[[b, j]]);
+                let (d_s, d_u) = (safe.std[[b, j]], not_safe.std[[b, j]]);
+                let value = (n_u / n_s) * ((d_s + self.epsilon) / (d_u + self.epsilon));
+                // A feature that is dead or constant on one side says nothing about the pair; the ratio would be 0,
+                // infinite, or, with epsilon, a huge number made of nothing.
+                *ratio = if n_s > 0.0 && n_u > 0.0 && d_s > 0.0 && d_u > 0.0 && value.is_finite() {
+                    self.counts[j] += 1;
+                    value
+                } else {
+                    self.undefined.features += 1;
+                    0.0
+                };
+            }
+            self.pending += 1;
+            if self.pending == CHUNK {
+                self.flush(&weight()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean over pairs, times `|W|` if `prior` is set (the text tower's weight prior).
+    ///
+    /// # Errors
+    /// [`Error::NoPairs`] inside, if no pair could be scored; outside, those of `weight`.
+    pub fn finish<E>(
+        mut self,
+        prior: bool,
+        weight: impl Fn() -> Result<Array2<f32>, E>,
+    ) -> Result<Result<Scores, Error>, E> {
+        let weights = weight()?;
+        self.flush(&weights);
+        if self.pairs == self.undefined.short_pairs {
+            return Ok(Err(Error::NoPairs { pairs: self.pairs }));
+        }
+        for (mut column, &count) in self.sum.axis_iter_mut(Axis(1)).zip(&self.counts) {
+            column.mapv_inplace(|sum| if count == 0 { 0.0 } else { sum / count as f32 });
+        }
+        if prior {
+            Zip::from(&mut self.sum).and(&weights).for_each(|score, w| *score *= w.abs());
+        }
+        Ok(Ok(Scores { values: self.sum, undefined: self.undefined }))
+    }
+
+    fn flush(&mut self, weight: &Array2<f32>) {
+        let filled = s![..self.pending, ..];
+        let magnitude = weight.mapv(f32::abs);
+        // out = n |W|^T / I; the I cancels in the ratio.
+        let out_safe = self.norm_safe.slice(filled).dot(&magnitude.t());
+        let mut out_ratio = self.norm_unsafe.slice(filled).dot(&magnitude.t());
+        let mut undefined = 0;
+        Zip::from(&mut out_ratio).and(&out_safe).for_each(|ratio, &safe| {
+            *ratio /= safe;
+            if !ratio.is_finite() {
+                undefined += 1;
+                *ratio = 0.0;
+            }
+        });
+        self.undefined.outputs += undefined;
+        general_mat_mul(1.0, &out_ratio.t(), &self.ratio.slice(filled), 1.0, &mut self.sum);
+        self.pending = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+    use std::convert::Infallible;
+
+    fn sample(norm: Array2<f32>, std: Array2<f32>, tokens: usize) -> Statistics {
+        let tokens = vec![tokens; norm.nrows()];
+        Statistics { norm, std, tokens }
+    }
+
+    fn score(pairs: &[(Statistics, Statistics)], weight: &Array2<f32>, prior: bool) -> Result<Scores, Error> {
+        let give = || Ok::<_, Infallible>(weight.clone());
+        let mut pairwise = Pairwise::new([weight.nrows(), weight.ncols()], 0.0);
+        for (safe, not_safe) in pairs {
+            pairwise.add(safe, not_safe, give).unwrap();
+        }
+        pairwise.finish(prior, give).unwrap()
+    }
+
+    /// The definition of `method.md` section 2, element by element.
+    fn by_definition(safe: &Statistics, not_safe: &Statistics, weight: &Array2<f32>) -> Array2<f64> {
+        let (rows, columns) = weight.dim();
+        let one = |stats: &Statistics, o: usize, j: usize| {
+            let w = |o: usize, j: usize| f64::from(weight[[o, j]]).abs();
+            let n = |j: usize| f64::from(stats.norm[[0, j]]);
+            let input = n(j) * (0..rows).map(|o| w(o, j)).sum::<f64>() / rows as f64;
+            let output = (0..columns).map(|j| n(j) * w(o, j)).sum::<f64>() / columns as f64;
+            output * input / f64::from(stats.std[[0, j]])
+        };
+        Array2::from_shape_fn((rows, columns), |(o, j)| one(not_safe, o, j) / one(safe, o, j))
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let weight = array![[1.0, -2.0, 0.5], [0.3, 0.0, -4.0]];
+        let safe = sample(array![[1.0, 2.0, 3.0]], array![[0.5, 0.25, 1.0]], 5);
+        let not_safe = sample(array![[2.0, 1.0, 4.0]], array![[0.75, 0.5, 0.2]], 7);
+        let got = score(&[(safe.clone(), not_safe.clone())], &weight, false).unwrap();
+        let want = by_definition(&safe, &not_safe, &weight);
+        for (got, want) in got.values.iter().zip(&want) {
+            assert!((f64::from(*got) - want).abs() < 1e-6 * want, "{got} {want}");
+        }
+        assert_eq!(got.undefined, Undefined::default());
+    }
+
+    #[test]
+    fn dead_features_and_short_texts_are_left_out_and_counted() {
+        let weight = array![[1.0, 1.0]];
+        let good =
+            (sample(array![[1.0, 1.0]], array![[1.0, 1.0]], 3), sample(array![[2.0, 2.0]], array![[1.0, 1.0]], 3));
+        let dead = (good.0.clone(), sample(array![[2.0, 2.0]], array![[0.0, 1.0]], 3));
+        let short = (good.0.clone(), sample(array![[9.0, 9.0]], array![[0.0, 0.0]], 1));
+        let alone = score(std::slice::from_ref(&good), &weight, false).unwrap();
+        let all = score(&[good, dead, short.clone()], &weight, false).unwrap();
+        assert_eq!(all.values, alone.values);
+        assert_eq!(all.undefined, Undefined { short_pairs: 1, features: 1, outputs: 0 });
+        assert_eq!(score(&[short], &weight, false), Err(Error::NoPairs { pairs: 1 }));
+    }
+
+    #[test]
+    fn a_row_of_zeros_scores_zero() {
+        let weight = array![[1.0, 1.0], [0.0, 0.0]];
+        let pair =
+            (sample(array![[1.0, 1.0]], array![[1.0, 1.0]], 3), sample(array![[2.0, 2.0]], array![[1.0, 1.0]], 3));
+        let got = score(&[pair], &weight, true).unwrap();
+        assert_eq!(got.values, array![[4.0, 4.0], [0.0, 0.0]]);
+        assert_eq!(got.undefined.outputs, 1);
+    }
+}
