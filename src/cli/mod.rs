@@ -1,0 +1,78 @@
+//! The command line: arguments in, calls, exit code out. No logic of its own.
+
+mod progress;
+mod rewrite;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use miette::Diagnostic;
+
+use crate::pass::Error;
+
+/// Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
+/// safe content, and negates them in the file.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Rewrite(rewrite::Args),
+}
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All done.
+    Ok = 0,
+    /// Wrong options or configuration, or an output that may not be written.
+    Usage = 2,
+    /// A model or data file that cannot be used.
+    Input = 3,
+    /// The runtime failed.
+    Runtime = 4,
+    /// Stopped by a signal.
+    Interrupted = 130,
+}
+
+/// Parses the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Rewrite(args) => args.run(),
+    };
+    let exit = match result {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            eprintln!("{}", paragraph(&error));
+            exit_of(&error)
+        }
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn exit_of(error: &Error) -> Exit {
+    use crate::onnx::Error as Onnx;
+    match error {
+        Error::Config(_) | Error::Missing { .. } | Error::Conflict { .. } | Error::Onnx(Onnx::Output { .. }) => {
+            Exit::Usage
+        }
+        Error::Onnx(_) | Error::Dataset(_) | Error::Taps(_) | Error::SafeGround { .. } | Error::Score { .. } => {
+            Exit::Input
+        }
+        Error::Runtime(_) => Exit::Runtime,
+        Error::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// What happened and what to do, as one paragraph. Control characters, which a file's names may hold, are escaped.
+fn paragraph(error: &Error) -> String {
+    let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
+    let help = error.help().map_or(String::new(), |help| format!("; {help}"));
+    let text = format!("error{code}: {error}{help}");
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,51 @@
+//! Progress bars on stderr, and the wish to stop. Silent when stderr is not a terminal.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::pass::Observer;
+
+/// Set by a signal, read between batches.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// One bar a stage.
+pub struct Bars {
+    current: Mutex<ProgressBar>,
+}
+
+impl Bars {
+    /// Installs the signal handler: the first signal asks to stop, so that temporary files are removed.
+    pub fn new() -> Self {
+        // Fails only if a handler is installed already; then that one decides.
+        let _ = ctrlc::set_handler(|| CANCELLED.store(true, Ordering::Relaxed));
+        Self { current: Mutex::new(ProgressBar::hidden()) }
+    }
+
+    fn with(&self, act: impl FnOnce(&mut ProgressBar)) {
+        if let Ok(mut bar) = self.current.lock() {
+            act(&mut bar);
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn begin(&self, stage: &str, total: usize) {
+        let style = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len} {per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.with(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_message(stage.to_owned()));
+    }
+
+    fn advance(&self, samples: usize) {
+        self.with(|bar| bar.inc(samples as u64));
+    }
+
+    fn end(&self) {
+        self.with(|bar| bar.finish_and_clear());
+    }
+
+    fn cancelled(&self) -> bool {
+        CANCELLED.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,132 @@
+//! `uwm-onnx rewrite`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use super::progress::Bars;
+use crate::config::{Config, DataRef};
+use crate::onnx::Modality;
+use crate::pass::{Error, Job, ModelFiles, Runner, rewrite};
+use crate::runtime::Tract;
+
+/// Edit a model: calibrate, score, negate, and measure before and after.
+///
+/// Tokenizer, preprocessor and uwm.yaml (which names the data) are looked for beside the model and, for a model in a
+/// folder `onnx`, one folder up.
+#[derive(ClapArgs)]
+#[command(group = clap::ArgGroup::new("input").required(true).multiple(true).args(["model", "text", "vision"]))]
+pub struct Args {
+    /// The ONNX file; it may hold one tower or both.
+    #[arg(conflicts_with_all = ["text", "vision"])]
+    model: Option<PathBuf>,
+    /// The ONNX file of the text tower.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// The ONNX file of the vision tower.
+    #[arg(long, value_name = "FILE")]
+    vision: Option<PathBuf>,
+    /// Where the edited file goes; a folder when both --text and --vision are given.
+    #[arg(short, long, value_name = "PATH")]
+    output: PathBuf,
+    /// Replace an output that exists.
+    #[arg(long)]
+    force: bool,
+    /// The configuration [default: uwm.yaml beside the model, if there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Manifest (JSONL) of the calibration pairs; rows of the split `calibration`.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Manifest (JSONL) of the evaluation quadruplets; rows of the split `evaluation`.
+    #[arg(long, value_name = "FILE")]
+    evaluation: Option<PathBuf>,
+    /// tokenizer.json of the text tower.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// preprocessor_config.json of the vision tower.
+    #[arg(long, value_name = "FILE")]
+    preprocessor: Option<PathBuf>,
+    /// Share of each layer's score mass to select, in (0, 1) [default: 0.02, or the configuration's].
+    #[arg(long, allow_negative_numbers = true)]
+    tau: Option<f64>,
+    /// Factor for the selected weights [default: -1, or the configuration's].
+    #[arg(long, allow_negative_numbers = true)]
+    alpha: Option<f32>,
+    /// Samples a run, where the graph leaves it open.
+    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
+    batch_size: u16,
+    /// Threads to use [default: all cores].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+impl Args {
+    pub fn run(self) -> Result<(), Error> {
+        if let Some(threads) = self.threads {
+            // Fails only if the pool exists already, and nothing ran before.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+        }
+        let bars = Bars::new();
+        let runtime = Tract::new();
+        let runner = Runner { runtime: &runtime, observer: &bars, batch_size: usize::from(self.batch_size) };
+        let format = self.format;
+        let report = rewrite(&self.job()?, runner)?;
+        let text = match format {
+            Format::Human => report.to_table(),
+            Format::Json => format!("{}\n", report.to_json()),
+        };
+        // A reader that closes the pipe has seen enough.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        Ok(())
+    }
+
+    /// Options over configuration over what lies beside the model.
+    fn job(self) -> Result<Job, Error> {
+        let (model, beside) = match (self.model, self.text, self.vision) {
+            (None, Some(text), Some(vision)) => {
+                let beside = vec![text.clone(), vision.clone()];
+                (ModelFiles::Pair { text, vision }, beside)
+            }
+            (model, text, vision) => {
+                let only =
+                    if text.is_some() { Some(Modality::Text) } else { vision.as_ref().map(|_| Modality::Vision) };
+                let path = model.or(text).or(vision).expect("clap requires one of them");
+                (ModelFiles::Single { path: path.clone(), only }, vec![path])
+            }
+        };
+        let find = |name: &str| beside.iter().find_map(|model| find_beside(model, name));
+        let mut config = match self.config.or_else(|| find("uwm.yaml")) {
+            Some(path) => Config::read(&path)?,
+            None => Config::default(),
+        };
+        let data = |manifest| DataRef { manifest, split: None };
+        config.calibration = self.calibration.map(data).or(config.calibration);
+        config.evaluation = self.evaluation.map(data).or(config.evaluation);
+        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
+        config.preprocessor = self.preprocessor.or(config.preprocessor).or_else(|| find("preprocessor_config.json"));
+        for tower in [&mut config.text, &mut config.vision] {
+            tower.tau = self.tau.or(tower.tau);
+            tower.alpha = self.alpha.or(tower.alpha);
+        }
+        Ok(Job { model, output: self.output, force: self.force, config })
+    }
+}
+
+/// A file in the model's folder, or above it when that is called `onnx` (the Hugging Face layout).
+fn find_beside(model: &Path, name: &str) -> Option<PathBuf> {
+    let own = model.with_file_name(name);
+    let folder = model.parent()?;
+    let above = folder.file_name().filter(|folder| *folder == "onnx").map(|_| folder.with_file_name(name));
+    std::iter::once(own).chain(above).find(|path| path.is_file())
+}

@@ -1,0 +1,88 @@
+//! Batches through a runtime: several at a time, their results in order.
+
+use std::ops::Range;
+
+use ndarray::{Array2, Axis, Dimension, RemoveAxis};
+use rayon::prelude::*;
+
+use super::{Error, Observer};
+use crate::dataset::Batch;
+use crate::onnx::{InputShape, Tower};
+use crate::runtime::{Feed, Runtime, Tensor};
+
+/// What everything that runs a graph needs.
+#[derive(Clone, Copy)]
+pub struct Runner<'r> {
+    /// Runs the graphs.
+    pub runtime: &'r dyn Runtime,
+    /// Is told how far it got.
+    pub observer: &'r dyn Observer,
+    /// Samples a run, where the graph leaves that open.
+    pub batch_size: usize,
+}
+
+impl Runner<'_> {
+    /// Calls `work` on consecutive ranges of `0..samples`, as many at a time as the runtime likes, and `fold` on the
+    /// results, one after another in order of ranges. Reading, preprocessing and running all happen in `work`, so one
+    /// thread decodes while another computes.
+    ///
+    /// # Errors
+    /// The first error in order of ranges, or [`Error::Interrupted`].
+    pub fn over<T: Send>(
+        &self,
+        stage: &str,
+        samples: usize,
+        batch: usize,
+        work: impl Fn(Range<usize>) -> Result<T, Error> + Sync,
+        mut fold: impl FnMut(T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.observer.begin(stage, samples);
+        let ranges: Vec<Range<usize>> =
+            (0..samples).step_by(batch).map(|start| start..samples.min(start + batch)).collect();
+        for wave in ranges.chunks(self.runtime.concurrency().max(1)) {
+            if self.observer.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let results: Vec<Result<T, Error>> = wave.par_iter().map(|range| work(range.clone())).collect();
+            for (range, result) in wave.iter().zip(results) {
+                fold(result?)?;
+                self.observer.advance(range.len());
+            }
+        }
+        self.observer.end();
+        Ok(())
+    }
+}
+
+/// The batch as values for the tower's inputs, filled up to `size` rows by repeating the last, since a session is
+/// prepared for one shape; and the mask of valid tokens `[size, T]` of a text.
+pub fn feed(tower: &Tower, batch: Batch, size: usize) -> (Feed, Option<Array2<i64>>) {
+    match batch {
+        Batch::Image { pixels } => (vec![(tower.input.name.clone(), Tensor::F32(fill(pixels, size).into_dyn()))], None),
+        Batch::Text { ids, mask } => {
+            let (ids, mask) = (fill(ids, size), fill(mask, size));
+            let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids))];
+            if let Some(input) = &tower.mask {
+                feed.push((input.name.clone(), integers(input, mask.clone())));
+            }
+            (feed, Some(mask))
+        }
+    }
+}
+
+fn integers(input: &InputShape, values: Array2<i64>) -> Tensor {
+    match input.element {
+        crate::onnx::proto::tensor_proto::DataType::Int32 => Tensor::I32(values.mapv(|v| v as i32).into_dyn()),
+        _ => Tensor::I64(values.into_dyn()),
+    }
+}
+
+fn fill<T: Clone, D: Dimension + RemoveAxis>(rows: ndarray::Array<T, D>, size: usize) -> ndarray::Array<T, D> {
+    let have = rows.len_of(Axis(0));
+    if have == 0 || have >= size {
+        return rows;
+    }
+    let mut order: Vec<usize> = (0..have).collect();
+    order.resize(size, have - 1);
+    rows.select(Axis(0), &order)
+}

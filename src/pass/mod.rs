@@ -1,0 +1,94 @@
+//! The pass itself: from model files and data to an edited model and a report. Orders the other rooms' work; runs
+//! batches over a runtime.
+
+mod batches;
+mod calibrate;
+mod embed;
+mod evaluate;
+mod rewrite;
+mod site;
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+pub use batches::Runner;
+pub use calibrate::calibrate;
+pub use embed::Embedder;
+pub use evaluate::{Evaluation, EvaluationData, evaluate};
+pub use rewrite::{Job, ModelFiles, rewrite};
+pub use site::Site;
+
+use crate::{config, dataset, onnx, runtime, safeground, taps, uwm};
+
+/// Whatever stops the pass.
+#[derive(Debug, Error, Diagnostic)]
+#[allow(missing_docs)] // each variant is another room's error
+pub enum Error {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Onnx(#[from] onnx::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Dataset(#[from] dataset::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Runtime(#[from] runtime::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Taps(#[from] taps::Error),
+    #[error("{what}: {source}")]
+    #[diagnostic(forward(source))]
+    SafeGround {
+        /// Which set of embeddings.
+        what: String,
+        source: safeground::Error,
+    },
+    #[error("layer {layer}: {source}")]
+    #[diagnostic(forward(source))]
+    Score {
+        /// The layer's node.
+        layer: String,
+        source: uwm::Error,
+    },
+    /// Something that the pass needs was neither given nor found.
+    #[error("no {what} was given, and none was found beside {}", model.display())]
+    #[diagnostic(code("input-missing"), help("{help}"))]
+    Missing { what: &'static str, model: PathBuf, help: &'static str },
+    /// The given files do not go together.
+    #[error("{reason}")]
+    #[diagnostic(code("inputs-conflict"), help("{help}"))]
+    Conflict { reason: String, help: &'static str },
+    /// The user asked to stop.
+    #[error("interrupted; nothing was written")]
+    #[diagnostic(code("interrupted"))]
+    Interrupted,
+}
+
+/// Follows the pass while it works.
+pub trait Observer: Sync {
+    /// A stage of `total` samples begins.
+    fn begin(&self, stage: &str, total: usize);
+    /// Some samples are done.
+    fn advance(&self, samples: usize);
+    /// The stage is over.
+    fn end(&self);
+    /// Whether to stop: asked between batches.
+    fn cancelled(&self) -> bool;
+}
+
+/// An observer that looks away.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn begin(&self, _: &str, _: usize) {}
+    fn advance(&self, _: usize) {}
+    fn end(&self) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+}

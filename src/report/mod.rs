@@ -1,0 +1,120 @@
+//! One result value, and its forms. Computes nothing.
+
+mod json;
+mod table;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::onnx::Modality;
+use crate::runtime::Place;
+use crate::safeground::{Accuracy, Group, Preference, Retrieval};
+use crate::uwm::Undefined;
+
+/// What `rewrite` did and measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The edited files.
+    pub files: Vec<EditedFile>,
+    /// Pairs the scores come from.
+    pub calibration_pairs: usize,
+    /// Quadruplets the metrics come from; 0 if nothing was evaluated.
+    pub evaluation_quadruplets: usize,
+    /// What was changed.
+    pub edit: Edit,
+    /// SafeGround over all quadruplets.
+    pub safeground: Option<BeforeAfter<Preference>>,
+    /// The same by `style`, where the manifest has one.
+    pub by_style: Vec<(String, BeforeAfter<Group>)>,
+    /// Recall.
+    pub retrieval: Option<BeforeAfter<Retrieval>>,
+    /// Zero-shot accuracy.
+    pub zero_shot: Option<BeforeAfter<Accuracy>>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+    /// Where the graphs ran.
+    pub runtime: Place,
+    /// Seconds by part; the last is the total.
+    pub timing_s: Vec<(&'static str, f64)>,
+}
+
+/// A file by path and content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileId {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// An input with its output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EditedFile {
+    /// The towers edited in it.
+    pub towers: Vec<Modality>,
+    /// The input.
+    pub model: FileId,
+    /// The output.
+    pub output: FileId,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Edit {
+    /// The factor, if it is the same everywhere.
+    pub alpha: Option<f32>,
+    /// Elements changed.
+    pub selected: usize,
+    /// Elements of the layers that were scored.
+    pub elements: usize,
+    /// Layer by layer.
+    pub layers: Vec<EditedLayer>,
+}
+
+impl Edit {
+    /// Sums up the layers.
+    pub fn new(layers: Vec<EditedLayer>) -> Self {
+        let first = layers.first().map(|layer| layer.alpha);
+        Self {
+            alpha: first.filter(|alpha| layers.iter().all(|layer| layer.alpha == *alpha)),
+            selected: layers.iter().map(|layer| layer.selected).sum(),
+            elements: layers.iter().map(|layer| layer.shape[0] * layer.shape[1]).sum(),
+            layers,
+        }
+    }
+}
+
+/// One edited layer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EditedLayer {
+    /// Its tower.
+    pub tower: Modality,
+    /// Its transformer block, where known.
+    pub block: Option<usize>,
+    /// Its role in the block.
+    pub role: String,
+    /// Its node.
+    pub node: String,
+    /// Its weight.
+    pub initializer: String,
+    /// `[O, I]`
+    pub shape: [usize; 2],
+    /// Share of the score's mass that was selected.
+    pub tau: f64,
+    /// The factor.
+    pub alpha: f32,
+    /// Elements changed.
+    pub selected: usize,
+    /// What had no score.
+    pub undefined: Undefined,
+}
+
+/// A measurement before and after the edit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BeforeAfter<T> {
+    /// Of the input.
+    pub before: T,
+    /// Of the output.
+    pub after: T,
+}

@@ -1,0 +1,131 @@
+//! The report as aligned text for a terminal.
+
+use std::fmt::Write;
+
+use super::{BeforeAfter, Report};
+use crate::safeground::{Preference, Recall};
+
+impl Report {
+    /// Tables of at most 80 columns, but for long names.
+    pub fn to_table(&self) -> String {
+        let mut out = String::new();
+        for file in &self.files {
+            let _ = writeln!(out, "{} -> {}", file.model.path.display(), file.output.path.display());
+        }
+        let place = &self.runtime;
+        let threads = if place.threads == 1 { "thread" } else { "threads" };
+        let _ = writeln!(out, "{} on {}, {} {threads}\n", place.backend, place.device, place.threads);
+        if self.safeground.is_some() || self.zero_shot.is_some() {
+            self.metrics(&mut out);
+        }
+        self.layers(&mut out);
+        let undefined = self.undefined();
+        if !self.notes.is_empty() || !undefined.is_empty() {
+            out.push('\n');
+        }
+        for note in self.notes.iter().chain(&undefined) {
+            let _ = writeln!(out, "note: {note}");
+        }
+        let total = self.timing_s.last().map_or(0.0, |(_, seconds)| *seconds);
+        let _ = writeln!(out, "\n{total:.1} s in all");
+        out
+    }
+
+    fn metrics(&self, out: &mut String) {
+        let _ = writeln!(out, "{:<32}{:>10}{:>10}{:>10}", "percent", "before", "after", "change");
+        if let Some(values) = &self.safeground {
+            let _ = writeln!(out, "SafeGround, {} quadruplets", self.evaluation_quadruplets);
+            preference(
+                out,
+                &values.before,
+                &values.after,
+                &["P_ts", "P_tu", "P_vs", "P_vu", "Txt_s", "Img_s", "PS", "PU", "GS"],
+            );
+        }
+        for (style, BeforeAfter { before, after }) in &self.by_style {
+            let _ = writeln!(out, "SafeGround, {} {style} quadruplets", before.quadruplets);
+            preference(out, &before.preference, &after.preference, &["PS", "PU", "GS"]);
+        }
+        if let Some(values) = &self.retrieval {
+            out.push_str("Recall (right is the paired safe item)\n");
+            for ((name, before), (_, after)) in values.before.entries().into_iter().zip(values.after.entries()) {
+                let at: [(&str, fn(&Recall) -> f64); 2] = [("R@1", |r| r.at_1), ("R@10", |r| r.at_10)];
+                for (k, pick) in at {
+                    row(out, &format!("{name} {k}"), pick(&before), pick(&after));
+                }
+            }
+        }
+        if let Some(values) = &self.zero_shot {
+            out.push_str("Zero-shot classification\n");
+            row(out, "top-1", values.before.top1, values.after.top1);
+            row(out, "top-5", values.before.top5, values.after.top5);
+        }
+        out.push('\n');
+    }
+
+    fn layers(&self, out: &mut String) {
+        let width = self.edit.layers.iter().map(|l| l.initializer.len()).max().unwrap_or(0).max("initializer".len());
+        let _ = writeln!(
+            out,
+            "{:<7} {:>5} {:<11} {:<width$} {:>11} {:>6} {:>8} {:>7}",
+            "tower", "block", "role", "initializer", "shape", "tau", "changed", "%"
+        );
+        for layer in &self.edit.layers {
+            let [o, i] = layer.shape;
+            let block = layer.block.map_or("-".to_owned(), |block| block.to_string());
+            let share = 100.0 * layer.selected as f64 / (o * i) as f64;
+            let _ = writeln!(
+                out,
+                "{:<7} {block:>5} {:<11} {:<width$} {:>11} {:>6} {:>8} {share:>7.2}",
+                layer.tower.name(),
+                layer.role,
+                layer.initializer,
+                format!("{o}x{i}"),
+                layer.tau,
+                layer.selected,
+            );
+        }
+        let alpha = self.edit.alpha.map_or("of its layer".to_owned(), |alpha| alpha.to_string());
+        let _ = writeln!(
+            out,
+            "{} of {} elements multiplied by alpha {alpha}, scored on {} pairs",
+            self.edit.selected, self.edit.elements, self.calibration_pairs
+        );
+    }
+
+    /// A sentence for each kind of thing that had no score.
+    fn undefined(&self) -> Vec<String> {
+        let layers = &self.edit.layers;
+        let mut notes = vec![];
+        // Short samples are short in every layer of a tower.
+        for tower in ["text", "vision"] {
+            let pairs = layers.iter().filter(|l| l.tower.name() == tower).map(|l| l.undefined.short_pairs).max();
+            if let Some(pairs @ 1..) = pairs {
+                notes.push(format!("{pairs} {tower} pairs with fewer than two tokens on a side were not scored"));
+            }
+        }
+        let features: usize = layers.iter().map(|layer| layer.undefined.features).sum();
+        if features > 0 {
+            notes.push(format!(
+                "{features} input features of single pairs were dead or constant and left out of the mean"
+            ));
+        }
+        let outputs: usize = layers.iter().map(|layer| layer.undefined.outputs).sum();
+        if outputs > 0 {
+            notes.push(format!("{outputs} outputs of single pairs had no safe activity and were left out of the mean"));
+        }
+        notes
+    }
+}
+
+fn preference(out: &mut String, before: &Preference, after: &Preference, names: &[&str]) {
+    for ((name, before), (_, after)) in before.entries().into_iter().zip(after.entries()) {
+        if names.contains(&name) {
+            row(out, name, before, after);
+        }
+    }
+}
+
+fn row(out: &mut String, name: &str, before: f64, after: f64) {
+    let _ = writeln!(out, "  {name:<30}{before:>10.1}{after:>10.1}{:>+10.1}", after - before);
+}
