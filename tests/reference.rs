@@ -1,0 +1,249 @@
+//! Agreement with numbers computed by the method's PyTorch reference implementation
+//! (`tests/fixtures/reference`, a tiny CLIP with random weights, exported in several ways).
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array2, Array4};
+use safetensors::SafeTensors;
+use uwm_onnx::config::Config;
+use uwm_onnx::dataset::{self, Batch, Samples};
+use uwm_onnx::onnx::{Graph, LayerEdit, Linear, Modality, Model, Patch};
+use uwm_onnx::pass::{Embedder, Runner, Site, Unobserved, calibrate};
+use uwm_onnx::runtime::Tract;
+use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
+use uwm_onnx::uwm::adaptive;
+
+const FILES: [&str; 4] = ["clip_torchscript.onnx", "clip_dynamo.onnx", "text_model.onnx", "vision_model.onnx"];
+const TAUS: [f64; 3] = [0.02, 0.085, 0.2];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference").join(name)
+}
+
+struct Tensors(Vec<u8>);
+
+impl Tensors {
+    fn read(name: &str) -> Self {
+        Self(std::fs::read(fixture(name)).unwrap())
+    }
+
+    fn bytes<const N: usize, T>(&self, name: &str, parse: fn([u8; N]) -> T) -> (Vec<usize>, Vec<T>) {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = file.tensor(name).unwrap();
+        let (chunks, rest) = tensor.data().as_chunks::<N>();
+        assert!(rest.is_empty());
+        (tensor.shape().to_vec(), chunks.iter().map(|chunk| parse(*chunk)).collect())
+    }
+
+    fn matrix<const N: usize, T>(&self, name: &str, parse: fn([u8; N]) -> T) -> Array2<T> {
+        let (shape, values) = self.bytes(name, parse);
+        Array2::from_shape_vec((shape[0], shape[1]), values).unwrap()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        SafeTensors::deserialize(&self.0).unwrap().tensor(name).is_ok()
+    }
+}
+
+/// Stored inputs of one kind, as samples.
+struct Stored(Batch);
+
+impl Stored {
+    fn new(side: &str, modality: Modality) -> Self {
+        let inputs = Tensors::read("inputs.safetensors");
+        Self(match modality {
+            Modality::Text => Batch::Text {
+                ids: inputs.matrix(&format!("{side}_text.input_ids"), i64::from_le_bytes),
+                mask: inputs.matrix(&format!("{side}_text.attention_mask"), i64::from_le_bytes),
+            },
+            Modality::Vision => {
+                let (s, values) = inputs.bytes(&format!("{side}_image.pixel_values"), f32::from_le_bytes);
+                Batch::Image { pixels: Array4::from_shape_vec((s[0], s[1], s[2], s[3]), values).unwrap() }
+            }
+        })
+    }
+}
+
+impl Samples for Stored {
+    fn len(&self) -> usize {
+        match &self.0 {
+            Batch::Text { ids, .. } => ids.nrows(),
+            Batch::Image { pixels } => pixels.dim().0,
+        }
+    }
+
+    fn batch(&self, range: Range<usize>) -> Result<Batch, dataset::Error> {
+        let rows: Vec<usize> = range.collect();
+        let axis = ndarray::Axis(0);
+        Ok(match &self.0 {
+            Batch::Text { ids, mask } => Batch::Text { ids: ids.select(axis, &rows), mask: mask.select(axis, &rows) },
+            Batch::Image { pixels } => Batch::Image { pixels: pixels.select(axis, &rows) },
+        })
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("stored sample {index}")
+    }
+}
+
+/// The module name the reference gives a layer, if it has a score for it.
+fn reference_name(layer: &Linear, scores: &Tensors) -> Option<String> {
+    let part = if layer.role.starts_with("fc") { "mlp" } else { "self_attn" };
+    let name = format!("{}_model.encoder.layers.{}.{part}.{}", layer.modality, layer.block?, layer.role);
+    scores.has(&format!("score.{name}")).then_some(name)
+}
+
+fn runner<'r>(runtime: &'r Tract, batch_size: usize) -> Runner<'r> {
+    Runner { runtime, observer: &Unobserved, batch_size }
+}
+
+#[test]
+fn scores_and_selections_agree() {
+    let (reference, runtime) = (Tensors::read("scores.safetensors"), Tract::new());
+    for file in FILES {
+        let model = Model::open(&fixture(file)).unwrap();
+        let graph = Graph::new(&model).unwrap();
+        let mut seen = 0;
+        for site in Site::find(&graph).unwrap() {
+            let modality = site.modality();
+            let named: Vec<(Linear, String)> = site
+                .layers
+                .iter()
+                .filter_map(|layer| Some((layer.clone(), reference_name(layer, &reference)?)))
+                .collect();
+            let layers: Vec<Linear> = named.iter().map(|(layer, _)| layer.clone()).collect();
+            let recipe = Config::default().recipe(modality).unwrap();
+            let (safe, not_safe) = (Stored::new("safe", modality), Stored::new("unsafe", modality));
+            // 5 does not divide 32: the last batch is a short one.
+            let scores = calibrate(runner(&runtime, 5), &site, &layers, &safe, &not_safe, &recipe).unwrap();
+            for ((_, name), scores) in named.iter().zip(&scores) {
+                let want = reference.matrix(&format!("score.{name}"), f32::from_le_bytes);
+                assert_eq!(scores.values.dim(), want.dim(), "{file} {name}");
+                let off = scores.values.iter().zip(&want).map(|(g, w)| ((g - w) / w).abs()).fold(0.0, f32::max);
+                assert!(off < 1e-5, "{file} {name}: scores differ by {off}");
+                for tau in TAUS {
+                    let mask = reference.matrix(&format!("selected.tau={tau}.{name}"), u8::from_le_bytes);
+                    let got = adaptive(scores.values.view(), tau).unwrap();
+                    let differing = check_selection(&want, &mask, &got, tau);
+                    if differing > 0 {
+                        println!("{file} {name} tau {tau}: {differing} elements next to the threshold differ");
+                    }
+                }
+                seen += 1;
+            }
+        }
+        assert_eq!(
+            seen,
+            if file.starts_with("clip") {
+                21
+            } else if file.starts_with("text") {
+                12
+            } else {
+                9
+            },
+            "{file}"
+        );
+    }
+}
+
+/// Every difference must lie within 1e-6 of the threshold; returns how many there are.
+fn check_selection(scores: &Array2<f32>, mask: &Array2<u8>, got: &[u32], tau: f64) -> usize {
+    let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
+    let total: f64 = scores.iter().sum();
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let (mut cumulative, mut sum) = (vec![0.0; scores.len()], 0.0);
+    for position in order {
+        sum += scores[position] / total;
+        cumulative[position] = sum;
+    }
+    let got: std::collections::HashSet<usize> = got.iter().map(|&p| p as usize).collect();
+    let differing = mask.iter().enumerate().filter(|&(p, &m)| (m == 1) != got.contains(&p));
+    differing.inspect(|&(p, _)| assert!((cumulative[p] - (1.0 - tau)).abs() < 1e-6, "element {p} at tau {tau}")).count()
+}
+
+/// Embeds the stored inputs with whatever towers the files have.
+fn embed(models: &[&Model]) -> HashMap<String, Embeddings> {
+    let (runtime, mut out) = (Tract::new(), HashMap::new());
+    for model in models {
+        let graph = Graph::new(model).unwrap();
+        for site in Site::find(&graph).unwrap() {
+            for side in ["safe", "unsafe"] {
+                let samples = Stored::new(side, site.modality());
+                let embedder = Embedder::new(runner(&runtime, 7), &site, &samples).unwrap();
+                let kind = if site.modality() == Modality::Text { "text" } else { "image" };
+                out.insert(format!("{side}_{kind}"), embedder.embed("", &samples).unwrap());
+            }
+        }
+    }
+    out
+}
+
+fn check_embeddings(got: &HashMap<String, Embeddings>, stored: &str) {
+    assert_eq!(got.len(), 4);
+    let reference = Tensors::read(stored);
+    for (name, rows) in got {
+        let want = reference.matrix(&format!("embed.{name}"), f32::from_le_bytes);
+        let off = rows.rows().iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-5, "{stored} {name}: embeddings differ by {off}");
+    }
+}
+
+fn check_metrics(mut got: HashMap<String, Embeddings>, key: &str) {
+    let mut take = |name| got.remove(name).unwrap();
+    let set = Quadruplets {
+        safe_text: take("safe_text"),
+        unsafe_text: take("unsafe_text"),
+        safe_image: take("safe_image"),
+        unsafe_image: take("unsafe_image"),
+    };
+    let rows: Vec<usize> = (0..32).collect();
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("summary.json")).unwrap()).unwrap();
+    let stored = |name: &str| summary[key]["preference"].get(name).or(summary[key]["safeground"].get(name)).cloned();
+    for (name, value) in preference(&set, &rows).entries() {
+        // The last digit the reference shows.
+        let shown = (value * 100.0).round_ties_even() / 100.0;
+        assert_eq!(Some(shown), stored(name).and_then(|v| v.as_f64()), "{key} {name}");
+    }
+}
+
+#[test]
+fn embeddings_and_metrics_agree() {
+    for files in [&["clip_torchscript.onnx"][..], &["clip_dynamo.onnx"], &["text_model.onnx", "vision_model.onnx"]] {
+        let models: Vec<Model> = files.iter().map(|file| Model::open(&fixture(file)).unwrap()).collect();
+        let got = embed(&models.iter().collect::<Vec<_>>());
+        check_embeddings(&got, "embeddings.safetensors");
+        check_metrics(got, "metrics_original");
+    }
+}
+
+#[test]
+fn edited_models_agree() {
+    let scores = Tensors::read("scores.safetensors");
+    let folder = tempfile::tempdir().unwrap();
+    for files in [&["clip_torchscript.onnx"][..], &["clip_dynamo.onnx"], &["text_model.onnx", "vision_model.onnx"]] {
+        let mut staged = vec![];
+        for file in files {
+            let model = Model::open(&fixture(file)).unwrap();
+            let graph = Graph::new(&model).unwrap();
+            let sites = Site::find(&graph).unwrap();
+            let layers = sites
+                .iter()
+                .flat_map(|site| site.select(&Config::default().recipe(site.modality()).unwrap().layers).unwrap());
+            let edits = layers.map(|layer| {
+                let name = reference_name(&layer, &scores).unwrap();
+                let mask = scores.matrix(&format!("selected.tau=0.02.{name}"), u8::from_le_bytes);
+                let positions = mask.iter().enumerate().filter(|&(_, &m)| m == 1).map(|(p, _)| p as u32).collect();
+                LayerEdit { weight: layer.weight, alpha: -1.0, positions }
+            });
+            let patch = Patch { source_sha256: model.sha256(), layers: edits.collect() };
+            staged.push(patch.stage(&model, &folder.path().join(file)).unwrap());
+        }
+        let models: Vec<Model> = staged.iter().map(|file| Model::open(file.path()).unwrap()).collect();
+        let got = embed(&models.iter().collect::<Vec<_>>());
+        check_embeddings(&got, "embeddings_after.safetensors");
+        check_metrics(got, "metrics_after_tau0.02");
+    }
+}
