@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands: format, lints, licences, tests. Sets up what it needs under target/;
+# on a fresh machine a Rust toolchain and Python 3 are enough. CI runs just this.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+DENY_VERSION=0.20.2
+ONNX_VERSION=1.23.2
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "format"
+cargo fmt --check
+
+step "build and tests"
+# Python's onnx.checker judges our outputs. The test that needs it says so when it is missing; here it is not.
+if ! target/python/bin/python -c "import onnx; assert onnx.__version__ == '$ONNX_VERSION'" 2>/dev/null; then
+    python3 -m venv target/python
+    target/python/bin/python -m pip install --quiet --disable-pip-version-check "onnx==$ONNX_VERSION"
+fi
+export UWM_TEST_PYTHON="$PWD/target/python/bin/python"
+cargo build --release --locked
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --release --locked --no-fail-fast
+else
+    cargo test --release --locked --lib --bins --tests
+fi
+
+step "lints"
+cargo clippy --release --locked --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
+
+step "licences and sources of dependencies"
+PATH="$PWD/target/tools/bin:$PATH"
+if ! cargo deny --version 2>/dev/null | grep -qF "$DENY_VERSION"; then
+    cargo install cargo-deny --version "$DENY_VERSION" --locked --quiet --root target/tools --target-dir target/tools/build
+fi
+cargo deny --locked check bans licenses sources
+
+step "all green"
