@@ -25,10 +25,13 @@ impl Small {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let all = std::fs::read_to_string(root("calibration/emoji/manifest.jsonl")).unwrap();
-        let (mut text, mut left) = (String::new(), std::collections::HashMap::from([("calibration", 24), ("evaluation", 40)]));
+        let (mut text, mut left) =
+            (String::new(), std::collections::HashMap::from([("calibration", 24), ("evaluation", 40)]));
         for line in all.lines() {
             let mut row: Value = serde_json::from_str(line).unwrap();
-            let Some(count) = left.get_mut(row["split"].as_str().unwrap()).filter(|count| **count > 0) else { continue };
+            let Some(count) = left.get_mut(row["split"].as_str().unwrap()).filter(|count| **count > 0) else {
+                continue;
+            };
             *count -= 1;
             for image in ["safe_image", "unsafe_image"] {
                 row[image] = root("calibration/emoji").join(row[image].as_str().unwrap()).to_str().unwrap().into();
@@ -180,7 +183,9 @@ fn options_of_each_tower() {
     let base = "calibration: {manifest: manifest.jsonl}\n";
     let config = small.write(
         "own.yaml",
-        &format!("{base}text: {{layers: fc1, tau: 0.1}}\nvision: {{layers: out_proj, alpha: 0.5, weight_prior: true}}\n"),
+        &format!(
+            "{base}text: {{layers: fc1, tau: 0.1}}\nvision: {{layers: out_proj, alpha: 0.5, weight_prior: true}}\n"
+        ),
     );
     let report = json(&[MODEL, "-o", &small.path("a.onnx"), "--config", &config]);
     let layers = report["edit"]["layers"].as_array().unwrap();
@@ -210,7 +215,8 @@ fn a_table_for_people() {
 fn models_that_are_none() {
     let small = Small::new();
     let (out, config) = (small.path("out.onnx"), small.config());
-    let refuses = |model: &str, code, expected| small.refuses(&[model, "-o", &out, "--config", &config], code, expected);
+    let refuses =
+        |model: &str, code, expected| small.refuses(&[model, "-o", &out, "--config", &config], code, expected);
     refuses("no/such/model.onnx", 3, "cannot read no/such/model.onnx");
     refuses("models", 3, "not a regular file");
     refuses("README.md", 3, "not a readable ONNX model");
@@ -233,7 +239,8 @@ fn models_that_are_none() {
             output: vec!["y".to_owned()],
             ..Default::default()
         };
-        let graph = GraphProto { node: vec![node], input: vec![value("x")], output: vec![value("y")], ..Default::default() };
+        let graph =
+            GraphProto { node: vec![node], input: vec![value("x")], output: vec![value("y")], ..Default::default() };
         ModelProto { ir_version: 8, graph: Some(graph), ..Default::default() }.encode_to_vec()
     };
     std::fs::write(small.path("relu.onnx"), towerless).unwrap();
@@ -283,7 +290,9 @@ fn data_that_is_none() {
 fn options_that_make_no_sense() {
     let small = Small::new();
     let (out, config) = (small.path("out.onnx"), small.config());
-    for (option, value) in [("--tau", "0"), ("--tau", "1"), ("--tau", "-0.1"), ("--tau", "NaN"), ("--alpha", "NaN"), ("--alpha", "inf")] {
+    for (option, value) in
+        [("--tau", "0"), ("--tau", "1"), ("--tau", "-0.1"), ("--tau", "NaN"), ("--alpha", "NaN"), ("--alpha", "inf")]
+    {
         small.refuses(&[MODEL, "-o", &out, "--config", &config, option, value], 2, "outside");
     }
     small.refuses(&[MODEL, "-o", &out, "--config", &config, "--tau", "much"], 2, "invalid value");

@@ -156,7 +156,9 @@ fn refusal(change: impl FnOnce(&mut TensorProto)) -> String {
 
 #[test]
 fn other_types_and_storages_are_refused_by_name() {
-    assert!(refusal(|t| t.data_type = DataType::Float16 as i32).contains("'b' cannot be used: its element type is FLOAT16"));
+    assert!(
+        refusal(|t| t.data_type = DataType::Float16 as i32).contains("'b' cannot be used: its element type is FLOAT16")
+    );
     assert!(refusal(|t| t.data_type = 99).contains("number 99"));
     assert!(refusal(|t| t.data_location = 1).contains("external data"));
     assert!(refusal(|t| (t.raw_data, t.float_data) = (None, vec![0.0; 20])).contains("float_data"));
