@@ -1,4 +1,32 @@
-//! Makes ONNX vision-language encoders safer without training.
+//! Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
+//! safe content, and negates them in the file (Unsafe Weights Manipulation, WACV 2026, arXiv 2503.11742).
+//!
+//! Data flows one way, a module a step: a [model file](onnx) gives layers; [taps](taps) over a [runtime](runtime)
+//! turn a [data set](dataset) into statistics; [uwm] makes scores and a selection of them; the selection is a
+//! [patch](onnx::Patch) of the file; [safeground] measures the result, and a [report](report) shows it. [pass] orders
+//! the steps, [config] holds the recipe, [cli] is the command line.
+//!
+//! ```no_run
+//! use uwm_onnx::config::Config;
+//! use uwm_onnx::pass::{Job, ModelFiles, Runner, Unobserved, rewrite};
+//! use uwm_onnx::runtime::Tract;
+//!
+//! # fn main() -> Result<(), uwm_onnx::pass::Error> {
+//! let mut config = Config::read("models/emoji-clip/uwm.yaml".as_ref())?;
+//! config.tokenizer = Some("models/emoji-clip/tokenizer.json".into());
+//! config.preprocessor = Some("models/emoji-clip/preprocessor_config.json".into());
+//! let job = Job {
+//!     model: ModelFiles::Single { path: "models/emoji-clip/model.onnx".into(), only: None },
+//!     output: "safe.onnx".into(),
+//!     force: false,
+//!     config,
+//! };
+//! let report = rewrite(&job, Runner { runtime: &Tract::new(), observer: &Unobserved, batch_size: 8 })?;
+//! println!("{}", report.to_table());
+//! # Ok(())
+//! # }
+//! ```
+
 pub mod cli;
 pub mod config;
 pub mod dataset;

@@ -28,7 +28,7 @@ fn edited_models_pass_the_checker() {
         let graph = Graph::new(&model).unwrap();
         let layers = Site::find(&graph).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
         let edits = layers.map(|l| LayerEdit { weight: l.weight, alpha: -1.0, positions: vec![0, 7, 100] });
-        let patch = Patch { source_sha256: model.sha256(), layers: edits.collect() };
+        let patch = Patch { source_sha256: model.sha256().to_owned(), layers: edits.collect() };
         let output = folder.path().join("safe.onnx");
         patch.stage(&model, &output).unwrap().publish(true).unwrap();
         let check = "import onnx, sys; onnx.checker.check_model(sys.argv[1], full_check=True)";

@@ -247,7 +247,7 @@ fn edited_models_agree() {
                 let positions = mask.iter().enumerate().filter(|&(_, &m)| m == 1).map(|(p, _)| p as u32).collect();
                 LayerEdit { weight: layer.weight, alpha: -1.0, positions }
             });
-            let patch = Patch { source_sha256: model.sha256(), layers: edits.collect() };
+            let patch = Patch { source_sha256: model.sha256().to_owned(), layers: edits.collect() };
             staged.push(patch.stage(&model, &folder.path().join(file)).unwrap());
         }
         let models: Vec<Model> = staged.iter().map(|file| Model::open(file.path()).unwrap()).collect();

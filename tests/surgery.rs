@@ -87,7 +87,7 @@ fn edits(path: &Path, choose: &[prop::sample::Index], alpha: f32) -> (Model, Vec
 
 fn apply(path: &Path, out: &Path, edits: &[LayerEdit]) -> Vec<u8> {
     let model = Model::open(path).unwrap();
-    let patch = Patch { source_sha256: model.sha256(), layers: edits.to_vec() };
+    let patch = Patch { source_sha256: model.sha256().to_owned(), layers: edits.to_vec() };
     patch.stage(&model, out).unwrap().publish(true).unwrap();
     std::fs::read(out).unwrap()
 }
@@ -187,7 +187,7 @@ fn a_patch_for_another_file_is_refused() {
     let (model, layers) = edits(&path, &[], -1.0);
     let patch = Patch { source_sha256: "0".repeat(64), layers: layers.clone() };
     assert!(matches!(patch.stage(&model, &folder.path().join("o.onnx")), Err(Error::Patch { .. })));
-    let twice = Patch { source_sha256: model.sha256(), layers: vec![layers[0].clone(), layers[0].clone()] };
+    let twice = Patch { source_sha256: model.sha256().to_owned(), layers: vec![layers[0].clone(), layers[0].clone()] };
     assert!(twice.stage(&model, &folder.path().join("o.onnx")).unwrap_err().to_string().contains("twice"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
 }

@@ -23,8 +23,10 @@ cargo build --release --locked
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --release --locked --no-fail-fast
 else
-    cargo test --release --locked --lib --bins --tests
+    cargo test --release --locked --lib --bins --tests --no-fail-fast
 fi
+
+cargo test --release --locked --doc
 
 step "lints"
 cargo clippy --release --locked --all-targets -- -D warnings

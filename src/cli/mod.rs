@@ -30,7 +30,7 @@ enum Command {
 pub enum Exit {
     /// All done.
     Ok = 0,
-    /// Wrong options or configuration, or an output that may not be written.
+    /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
     /// A model or data file that cannot be used.
     Input = 3,
@@ -58,9 +58,10 @@ pub fn main() -> ExitCode {
 fn exit_of(error: &Error) -> Exit {
     use crate::onnx::Error as Onnx;
     match error {
-        Error::Config(_) | Error::Missing { .. } | Error::Conflict { .. } | Error::Onnx(Onnx::Output { .. }) => {
-            Exit::Usage
-        }
+        Error::Config(_)
+        | Error::Missing { .. }
+        | Error::Conflict { .. }
+        | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. }) => Exit::Usage,
         Error::Onnx(_) | Error::Dataset(_) | Error::Taps(_) | Error::SafeGround { .. } | Error::Score { .. } => {
             Exit::Input
         }

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// An unusable model, or one that an edit does not fit. Messages name the file and, where there is one, the tensor.
 #[derive(Debug, Error, Diagnostic)]
 pub enum Error {
-    /// The file cannot be read or written.
+    /// The file cannot be read.
     #[error("cannot {action} {}: {source}", path.display())]
     #[diagnostic(code("model-io"), help("check that the path exists and that you may {action} it"))]
     Io {
@@ -102,6 +102,15 @@ pub enum Error {
         path: PathBuf,
         /// What differs.
         reason: String,
+    },
+    /// The output cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    #[diagnostic(code("output-unwritable"), help("check space and permissions of the output's folder"))]
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The output may not be written there.
     #[error("refusing to write {}: {reason}", path.display())]

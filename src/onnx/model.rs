@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use prost::Message;
@@ -16,6 +17,7 @@ pub struct Model {
     path: PathBuf,
     bytes: Bytes,
     proto: ModelProto,
+    sha256: OnceLock<String>,
 }
 
 impl Model {
@@ -40,7 +42,7 @@ impl Model {
             Some(graph) if graph.node.is_empty() => return Err(not_onnx("its graph has no nodes".to_owned())),
             Some(_) => {}
         }
-        Ok(Self { path: path.to_owned(), bytes, proto })
+        Ok(Self { path: path.to_owned(), bytes, proto, sha256: OnceLock::new() })
     }
 
     /// The path it was opened by.
@@ -69,12 +71,8 @@ impl Model {
         (offset.checked_add(slice.len())? <= self.bytes.len()).then_some(offset)
     }
 
-    /// SHA-256 of the file, in hexadecimal.
-    pub fn sha256(&self) -> String {
-        hex(&Sha256::digest(&self.bytes))
+    /// SHA-256 of the file, in hexadecimal; computed when first asked for.
+    pub fn sha256(&self) -> &str {
+        self.sha256.get_or_init(|| Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect())
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,10 +38,10 @@ pub struct Staged {
 }
 
 /// Checks that `output` may be written for `input`: a new name in an existing folder, or an existing file with
-/// `force`; never the input itself, by whatever name.
+/// `force`; never the input itself, by whatever name. Tries whether the folder takes new files.
 ///
 /// # Errors
-/// [`Error::Output`] with what to do.
+/// [`Error::Output`] with what to do, or [`Error::Write`].
 pub fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), Error> {
     let refuse = |reason, help| Err(Error::Output { path: output.to_owned(), reason, help });
     let folder = folder_of(output);
@@ -57,7 +57,7 @@ pub fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), Erro
     if !force && output.symlink_metadata().is_ok() {
         return refuse("it exists already", "choose another name, or pass --force to replace it");
     }
-    Ok(())
+    temporary(output).map(drop).map_err(|source| Error::Write { path: output.to_owned(), source })
 }
 
 impl Patch {
@@ -84,7 +84,7 @@ impl Patch {
         if let Some(twice) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(mismatch(format!("it edits tensor '{}' twice", twice[0].1.weight.initializer)));
         }
-        let io = |source| Error::Io { action: "write", path: output.to_owned(), source };
+        let io = |source| Error::Write { path: output.to_owned(), source };
         let file = temporary(output).map_err(io)?;
         let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
         let bytes = model.bytes();
@@ -134,7 +134,7 @@ impl Staged {
     /// # Errors
     /// If it cannot be renamed; the temporary file is then removed.
     pub fn publish(self, force: bool) -> Result<(), Error> {
-        let io = |source| Error::Io { action: "write", path: self.target.clone(), source };
+        let io = |source| Error::Write { path: self.target.clone(), source };
         let done = if force { self.file.persist(&self.target) } else { self.file.persist_noclobber(&self.target) };
         done.map_err(|failure| io(failure.error))?;
         // The rename itself must survive a crash; not every file system can sync a folder, and then it need not.

@@ -7,7 +7,7 @@ use super::batches::Runner;
 use super::embed::Embedder;
 use super::site::Site;
 use crate::dataset::{Images, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
-use crate::safeground::{Accuracy, Group, Preference, Quadruplets, Retrieval, classify, preference, retrieval};
+use crate::safeground::{Evaluation, Group, Quadruplets, classify, preference, retrieval};
 
 /// What to measure on.
 #[derive(Clone, Copy)]
@@ -20,19 +20,6 @@ pub struct EvaluationData<'d> {
     pub tokenizer: &'d Tokenizer,
     /// For its images.
     pub preprocessor: &'d Preprocessor,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Evaluation {
-    /// Over all quadruplets.
-    pub safeground: Preference,
-    /// The same for each `style` of the manifest, with its number of quadruplets.
-    pub by_style: BTreeMap<String, Group>,
-    /// Recall over all quadruplets.
-    pub retrieval: Retrieval,
-    /// Zero-shot accuracy.
-    pub zero_shot: Option<Accuracy>,
 }
 
 /// Embeds the data with both towers and computes every metric. `when` is shown as progress.

@@ -3,6 +3,7 @@
 
 mod batches;
 mod calibrate;
+mod data;
 mod embed;
 mod evaluate;
 mod rewrite;
@@ -16,7 +17,7 @@ use thiserror::Error;
 pub use batches::Runner;
 pub use calibrate::calibrate;
 pub use embed::Embedder;
-pub use evaluate::{Evaluation, EvaluationData, evaluate};
+pub use evaluate::{EvaluationData, evaluate};
 pub use rewrite::{Job, ModelFiles, rewrite};
 pub use site::Site;
 

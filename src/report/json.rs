@@ -12,12 +12,17 @@ impl Report {
             [file] => Some(file),
             _ => None,
         };
-        let mut safeground = json!(self.safeground);
-        if let (Value::Object(safeground), false) = (&mut safeground, self.by_style.is_empty()) {
+        let measured = self.evaluation.as_ref();
+        let safeground = measured.map(|both| {
+            let mut value = json!(both.pick(|e| &e.safeground));
+            let styles = both.before.by_style.keys();
             let styles: Map<String, Value> =
-                self.by_style.iter().map(|(style, values)| (style.clone(), json!(values))).collect();
-            safeground.insert("by_style".to_owned(), Value::Object(styles));
-        }
+                styles.map(|style| (style.clone(), json!(both.pick(|e| e.by_style.get(style))))).collect();
+            if !styles.is_empty() {
+                value["by_style"] = Value::Object(styles);
+            }
+            value
+        });
         let timing: Map<String, Value> = self
             .timing_s
             .iter()
@@ -33,8 +38,8 @@ impl Report {
             },
             "edit": self.edit,
             "safeground": safeground,
-            "retrieval": self.retrieval,
-            "zero_shot": self.zero_shot,
+            "retrieval": measured.map(|both| both.pick(|e| &e.retrieval)),
+            "zero_shot": measured.filter(|both| both.before.zero_shot.is_some()).map(|both| both.pick(|e| e.zero_shot)),
             "notes": self.notes,
             "runtime": self.runtime,
             "timing_s": timing,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::onnx::Modality;
 use crate::runtime::Place;
-use crate::safeground::{Accuracy, Group, Preference, Retrieval};
+use crate::safeground::Evaluation;
 use crate::uwm::Undefined;
 
 /// What `rewrite` did and measured.
@@ -23,14 +23,8 @@ pub struct Report {
     pub evaluation_quadruplets: usize,
     /// What was changed.
     pub edit: Edit,
-    /// SafeGround over all quadruplets.
-    pub safeground: Option<BeforeAfter<Preference>>,
-    /// The same by `style`, where the manifest has one.
-    pub by_style: Vec<(String, BeforeAfter<Group>)>,
-    /// Recall.
-    pub retrieval: Option<BeforeAfter<Retrieval>>,
-    /// Zero-shot accuracy.
-    pub zero_shot: Option<BeforeAfter<Accuracy>>,
+    /// The metrics, where they could be measured.
+    pub evaluation: Option<BeforeAfter<Evaluation>>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Where the graphs ran.
@@ -111,10 +105,17 @@ pub struct EditedLayer {
 }
 
 /// A measurement before and after the edit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BeforeAfter<T> {
     /// Of the input.
     pub before: T,
     /// Of the output.
     pub after: T,
+}
+
+impl<T> BeforeAfter<T> {
+    /// The same part of both.
+    fn pick<'a, U: 'a>(&'a self, part: impl Fn(&'a T) -> U) -> BeforeAfter<U> {
+        BeforeAfter { before: part(&self.before), after: part(&self.after) }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{BeforeAfter, Report};
-use crate::safeground::{Preference, Recall};
+use crate::safeground::Evaluation;
 
 impl Report {
     /// Tables of at most 80 columns, but for long names.
@@ -15,8 +15,8 @@ impl Report {
         let place = &self.runtime;
         let threads = if place.threads == 1 { "thread" } else { "threads" };
         let _ = writeln!(out, "{} on {}, {} {threads}\n", place.backend, place.device, place.threads);
-        if self.safeground.is_some() || self.zero_shot.is_some() {
-            self.metrics(&mut out);
+        if let Some(both) = &self.evaluation {
+            self.metrics(&mut out, both);
         }
         self.layers(&mut out);
         let undefined = self.undefined();
@@ -31,34 +31,28 @@ impl Report {
         out
     }
 
-    fn metrics(&self, out: &mut String) {
+    fn metrics(&self, out: &mut String, BeforeAfter { before, after }: &BeforeAfter<Evaluation>) {
         let _ = writeln!(out, "{:<32}{:>10}{:>10}{:>10}", "percent", "before", "after", "change");
-        if let Some(values) = &self.safeground {
-            let _ = writeln!(out, "SafeGround, {} quadruplets", self.evaluation_quadruplets);
-            preference(
-                out,
-                &values.before,
-                &values.after,
-                &["P_ts", "P_tu", "P_vs", "P_vu", "Txt_s", "Img_s", "PS", "PU", "GS"],
-            );
+        let _ = writeln!(out, "SafeGround, {} quadruplets", self.evaluation_quadruplets);
+        for ((name, before), (_, after)) in before.safeground.entries().into_iter().zip(after.safeground.entries()) {
+            row(out, name, before, after);
         }
-        for (style, BeforeAfter { before, after }) in &self.by_style {
-            let _ = writeln!(out, "SafeGround, {} {style} quadruplets", before.quadruplets);
-            preference(out, &before.preference, &after.preference, &["PS", "PU", "GS"]);
+        for (style, group) in &before.by_style {
+            let _ = writeln!(out, "SafeGround, {} {style} quadruplets", group.quadruplets);
+            let (before, after) = (group.preference, after.by_style[style].preference);
+            row(out, "PS", before.PS, after.PS);
+            row(out, "PU", before.PU, after.PU);
+            row(out, "GS", before.GS, after.GS);
         }
-        if let Some(values) = &self.retrieval {
-            out.push_str("Recall (right is the paired safe item)\n");
-            for ((name, before), (_, after)) in values.before.entries().into_iter().zip(values.after.entries()) {
-                let at: [(&str, fn(&Recall) -> f64); 2] = [("R@1", |r| r.at_1), ("R@10", |r| r.at_10)];
-                for (k, pick) in at {
-                    row(out, &format!("{name} {k}"), pick(&before), pick(&after));
-                }
-            }
+        out.push_str("Recall (right is the paired safe item)\n");
+        for ((name, before), (_, after)) in before.retrieval.entries().into_iter().zip(after.retrieval.entries()) {
+            row(out, &format!("{name} R@1"), before.at_1, after.at_1);
+            row(out, &format!("{name} R@10"), before.at_10, after.at_10);
         }
-        if let Some(values) = &self.zero_shot {
+        if let (Some(before), Some(after)) = (before.zero_shot, after.zero_shot) {
             out.push_str("Zero-shot classification\n");
-            row(out, "top-1", values.before.top1, values.after.top1);
-            row(out, "top-5", values.before.top5, values.after.top5);
+            row(out, "top-1", before.top1, after.top1);
+            row(out, "top-5", before.top5, after.top5);
         }
         out.push('\n');
     }
@@ -115,14 +109,6 @@ impl Report {
             notes.push(format!("{outputs} outputs of single pairs had no safe activity and were left out of the mean"));
         }
         notes
-    }
-}
-
-fn preference(out: &mut String, before: &Preference, after: &Preference, names: &[&str]) {
-    for ((name, before), (_, after)) in before.entries().into_iter().zip(after.entries()) {
-        if names.contains(&name) {
-            row(out, name, before, after);
-        }
     }
 }
 

@@ -5,6 +5,8 @@ mod classification;
 mod preference;
 mod retrieval;
 
+use std::collections::BTreeMap;
+
 use miette::Diagnostic;
 use ndarray::{Array2, Axis};
 use thiserror::Error;
@@ -69,6 +71,19 @@ impl Embeddings {
     fn cosine(&self, a: usize, other: &Self, b: usize) -> f64 {
         self.0.row(a).iter().zip(other.0.row(b)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
     }
+}
+
+/// Everything measured of one model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Over all quadruplets.
+    pub safeground: Preference,
+    /// The same for each `style` of the manifest.
+    pub by_style: BTreeMap<String, Group>,
+    /// Recall over all quadruplets.
+    pub retrieval: Retrieval,
+    /// Zero-shot accuracy, if there is a set for it.
+    pub zero_shot: Option<Accuracy>,
 }
 
 /// The embeddings of a set of quadruplets: row `b` of each belongs to quadruplet `b`.
