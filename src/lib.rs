@@ -1,9 +1,9 @@
 //! Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
 //! safe content, and negates them in the file (Unsafe Weights Manipulation, WACV 2026, arXiv 2503.11742).
 //!
-//! Data flows one way, a module a step: a [model file](onnx) gives layers; [taps](taps) over a [runtime](runtime)
+//! Data flows one way, a module a step: a [model file](onnx) gives layers; [taps] over a [runtime]
 //! turn a [data set](dataset) into statistics; [uwm] makes scores and a selection of them; the selection is a
-//! [patch](onnx::Patch) of the file; [safeground] measures the result, and a [report](report) shows it. [pass] orders
+//! [patch](onnx::Patch) of the file; [safeground] measures the result, and a [report] shows it. [pass] orders
 //! the steps, [config] holds the recipe, [cli] is the command line.
 //!
 //! ```no_run

@@ -34,7 +34,7 @@ pub enum Error {
         batch: usize,
     },
     /// NaN or infinity.
-    #[error("the input '{value}' of layer {layer} is not finite for sample {sample} of the batch")]
+    #[error("the input '{value}' of layer {layer} is not finite for {sample}")]
     #[diagnostic(
         code("activation-not-finite"),
         help("the model overflows on this sample; remove it from the calibration set or check the export")
@@ -44,8 +44,8 @@ pub enum Error {
         value: String,
         /// The first layer it feeds.
         layer: String,
-        /// Index in the batch.
-        sample: usize,
+        /// Name of the sample.
+        sample: String,
     },
 }
 
@@ -80,7 +80,7 @@ impl Taps {
     }
 
     /// Reduces the outputs of a run. `fed` is the size of the batch that was run, of which only the first `samples`
-    /// count; `mask` `[fed, T]` tells valid tokens.
+    /// count; `mask` `[fed, T]` tells valid tokens; `name` names a sample in messages.
     ///
     /// # Errors
     /// If an output is not `[fed, T, I]` or holds a value that is not finite.
@@ -90,6 +90,7 @@ impl Taps {
         fed: usize,
         samples: usize,
         mask: Option<&Array2<i64>>,
+        name: impl Fn(usize) -> String,
     ) -> Result<Vec<Statistics>, Error> {
         let of = |output: &ArrayD<f32>, (value, layer): &(String, String)| {
             let unknown = || Error::Layout {
@@ -108,7 +109,9 @@ impl Taps {
             let mask = mask.map(|mask| mask.slice_axis(Axis(0), kept));
             let statistics = Statistics::measure(inputs.slice_axis(Axis(0), kept), mask);
             match statistics.first_bad_sample() {
-                Some(sample) => Err(Error::NotFinite { value: value.clone(), layer: layer.clone(), sample }),
+                Some(sample) => {
+                    Err(Error::NotFinite { value: value.clone(), layer: layer.clone(), sample: name(sample) })
+                }
                 None => Ok(statistics),
             }
         };

@@ -157,6 +157,21 @@ fn scores_and_selections_agree() {
     }
 }
 
+#[test]
+fn a_sample_that_is_not_finite_is_named() {
+    let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::new());
+    let graph = Graph::new(&model).unwrap();
+    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let recipe = Config::default().recipe(Modality::Vision).unwrap();
+    let layers = site.select(&recipe.layers).unwrap();
+    let (safe, mut not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
+    let Batch::Image { pixels } = &mut not_safe.0 else { unreachable!() };
+    pixels[[13, 0, 5, 5]] = f32::NAN;
+    let error = calibrate(runner(&runtime, 5), &site, &layers, &safe, &not_safe, &recipe).unwrap_err();
+    assert!(error.to_string().contains("not finite for stored sample 13"), "{error}");
+    assert!(error.to_string().contains("layers.0/mlp/fc2"), "{error}");
+}
+
 /// Every difference must lie within 1e-6 of the threshold; returns how many there are.
 fn check_selection(scores: &Array2<f32>, mask: &Array2<u8>, got: &[u32], tau: f64) -> usize {
     let scores: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();

@@ -32,7 +32,7 @@ impl Bars {
 
 impl Observer for Bars {
     fn begin(&self, stage: &str, total: usize) {
-        let style = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len} {per_sec} {eta}")
+        let style = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len}  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         self.with(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_message(stage.to_owned()));
     }

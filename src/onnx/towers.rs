@@ -82,7 +82,8 @@ pub fn find_towers(graph: &Graph) -> Result<Vec<Tower>, Error> {
         }
     }
     if !strange.is_empty() || ids.len() > 1 || masks.len() > 1 || pixels.len() > 1 || (ids.len() + pixels.len() == 0) {
-        let all: Vec<String> = graph.inputs().into_iter().map(|name| format!("'{name}'")).collect();
+        let inputs = graph.model.graph().input.iter().filter(|input| graph.initializer(&input.name).is_none());
+        let all: Vec<String> = inputs.map(describe).collect();
         return Err(fail(format!(
             "cannot tell text and vision towers from its inputs ({})",
             if all.is_empty() { "none".to_owned() } else { all.join(", ") }
@@ -126,6 +127,15 @@ fn find_embedding(graph: &Graph, modality: Modality, inputs: u64) -> Result<Stri
             Err(format!("several outputs could be the {modality} embedding: {}", names.join(", ")))
         }
     }
+}
+
+/// An input as messages show it: `'pixel_values' FLOAT [?, 3, 224, 224]`.
+fn describe(info: &ValueInfoProto) -> String {
+    let Some(InputShape { name, element, dims }) = shape_of(info) else {
+        return format!("'{}' of unknown type or rank", info.name);
+    };
+    let dims: Vec<String> = dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();
+    format!("'{name}' {} [{}]", element.as_str_name(), dims.join(", "))
 }
 
 /// Type and dimensions of a value, if both are known and it is a tensor.

@@ -37,6 +37,18 @@ impl Runner<'_> {
         mut fold: impl FnMut(T) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.observer.begin(stage, samples);
+        let done = self.waves(samples, batch, work, &mut fold);
+        self.observer.end();
+        done
+    }
+
+    fn waves<T: Send>(
+        &self,
+        samples: usize,
+        batch: usize,
+        work: impl Fn(Range<usize>) -> Result<T, Error> + Sync,
+        fold: &mut impl FnMut(T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let ranges: Vec<Range<usize>> =
             (0..samples).step_by(batch).map(|start| start..samples.min(start + batch)).collect();
         for wave in ranges.chunks(self.runtime.concurrency().max(1)) {
@@ -49,7 +61,6 @@ impl Runner<'_> {
                 self.observer.advance(range.len());
             }
         }
-        self.observer.end();
         Ok(())
     }
 }

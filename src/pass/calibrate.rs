@@ -42,7 +42,8 @@ pub fn calibrate(
         |range| {
             let measure = |samples: &dyn Samples| -> Result<Vec<Statistics>, Error> {
                 let (feed, mask) = feed(&site.tower, samples.batch(range.clone())?, size);
-                Ok(taps.reduce(&session.run(feed)?, size, range.len(), mask.as_ref())?)
+                let name = |index| samples.name(range.start + index);
+                Ok(taps.reduce(&session.run(feed)?, size, range.len(), mask.as_ref(), name)?)
             };
             Ok((measure(safe)?, measure(not_safe)?))
         },

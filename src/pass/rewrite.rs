@@ -53,10 +53,10 @@ pub struct Job {
 /// Does the whole job and returns what it did and measured. Outputs bear their names only when all went well.
 ///
 /// # Errors
-/// Whatever went wrong; then nothing is left behind but an output folder that had to be made.
+/// Whatever went wrong; then nothing is left behind.
 pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let clock = Instant::now();
-    let files = plan_files(job)?;
+    let (files, _made) = plan_files(job)?;
     let models = files.iter().map(|(input, _)| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = find_sites(&job.model, &graphs)?;
@@ -131,8 +131,19 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     })
 }
 
-/// Each input file with its output, checked before any work is done.
-fn plan_files(job: &Job) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+/// A folder made for the outputs; goes away again if nothing was put into it.
+struct MadeFolder(PathBuf);
+
+impl Drop for MadeFolder {
+    fn drop(&mut self) {
+        // Fails, as it should, when the folder holds something.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Each input file with its output, checked before any work is done, and the folder if one had to be made.
+fn plan_files(job: &Job) -> Result<(Vec<(PathBuf, PathBuf)>, Option<MadeFolder>), Error> {
+    let mut made = None;
     let files = match &job.model {
         ModelFiles::Single { path, .. } => vec![(path.clone(), job.output.clone())],
         ModelFiles::Pair { text, vision } => {
@@ -156,6 +167,7 @@ fn plan_files(job: &Job) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
                     path: job.output.clone(),
                     source,
                 })?;
+                made = Some(MadeFolder(job.output.clone()));
             }
             let place = |input: &Path| (input.to_owned(), job.output.join(input.file_name().unwrap_or_default()));
             vec![place(text), place(vision)]
@@ -164,7 +176,7 @@ fn plan_files(job: &Job) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
     for (input, output) in &files {
         check_output(input, output, job.force)?;
     }
-    Ok(files)
+    Ok((files, made))
 }
 
 /// The towers with the index of their file.
