@@ -282,6 +282,9 @@ fn data_that_is_none() {
     with("--tokenizer", "Cargo.toml", 3, "not a usable tokenizer.json");
     with("--tokenizer", "no/such.json", 3, "cannot read the tokenizer.json");
     with("--preprocessor", "Cargo.toml", 3, "not a usable preprocessor_config.json");
+    let processor = std::fs::read_to_string(root("models/emoji-clip/preprocessor_config.json")).unwrap();
+    let processor = small.write("large.json", &processor.replace("48", "64"));
+    with("--preprocessor", &processor, 3, "[8, 3, 64, 64] where the model takes 'pixel_values' FLOAT [?, 3, 48, 48]");
     let wrong = small.write("wrong.yaml", "calibration:\n  manifest: a\n  splat: b\n");
     small.refuses(&[MODEL, "-o", &out, "--config", &wrong], 2, "line 3");
     let empty = small.write("empty.yaml", "{}\n");

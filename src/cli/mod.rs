@@ -62,9 +62,12 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Missing { .. }
         | Error::Conflict { .. }
         | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. }) => Exit::Usage,
-        Error::Onnx(_) | Error::Dataset(_) | Error::Taps(_) | Error::SafeGround { .. } | Error::Score { .. } => {
-            Exit::Input
-        }
+        Error::Shape { .. }
+        | Error::Onnx(_)
+        | Error::Dataset(_)
+        | Error::Taps(_)
+        | Error::SafeGround { .. }
+        | Error::Score { .. } => Exit::Input,
         Error::Runtime(_) => Exit::Runtime,
         Error::Interrupted => Exit::Interrupted,
     }

@@ -48,6 +48,14 @@ pub struct InputShape {
     pub dims: Vec<Option<usize>>,
 }
 
+/// As messages show it: `'pixel_values' FLOAT [?, 3, 224, 224]`.
+impl fmt::Display for InputShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims: Vec<String> = self.dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();
+        write!(f, "'{}' {} [{}]", self.name, self.element.as_str_name(), dims.join(", "))
+    }
+}
+
 /// One tower: what feeds it, and the embedding it gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tower {
@@ -129,13 +137,8 @@ fn find_embedding(graph: &Graph, modality: Modality, inputs: u64) -> Result<Stri
     }
 }
 
-/// An input as messages show it: `'pixel_values' FLOAT [?, 3, 224, 224]`.
 fn describe(info: &ValueInfoProto) -> String {
-    let Some(InputShape { name, element, dims }) = shape_of(info) else {
-        return format!("'{}' of unknown type or rank", info.name);
-    };
-    let dims: Vec<String> = dims.iter().map(|dim| dim.map_or("?".to_owned(), |n| n.to_string())).collect();
-    format!("'{name}' {} [{}]", element.as_str_name(), dims.join(", "))
+    shape_of(info).map_or_else(|| format!("'{}' of unknown type or rank", info.name), |shape| shape.to_string())
 }
 
 /// Type and dimensions of a value, if both are known and it is a tensor.

@@ -67,18 +67,35 @@ impl Runner<'_> {
 
 /// The batch as values for the tower's inputs, filled up to `size` rows by repeating the last, since a session is
 /// prepared for one shape; and the mask of valid tokens `[size, T]` of a text.
-pub fn feed(tower: &Tower, batch: Batch, size: usize) -> (Feed, Option<Array2<i64>>) {
+///
+/// # Errors
+/// [`Error::Shape`] if the data do not fit the dimensions the graph declares. A runtime would find out later, or not at
+/// all: tract takes two sizes that do not match for a broadcast it cannot decide, and computes symbols without end.
+pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Array2<i64>>), Error> {
     match batch {
-        Batch::Image { pixels } => (vec![(tower.input.name.clone(), Tensor::F32(fill(pixels, size).into_dyn()))], None),
+        Batch::Image { pixels } => {
+            let pixels = fill(pixels, size).into_dyn();
+            check(&tower.input, pixels.shape())?;
+            Ok((vec![(tower.input.name.clone(), Tensor::F32(pixels))], None))
+        }
         Batch::Text { ids, mask } => {
             let (ids, mask) = (fill(ids, size), fill(mask, size));
+            check(&tower.input, ids.shape())?;
             let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids))];
             if let Some(input) = &tower.mask {
                 feed.push((input.name.clone(), integers(input, mask.clone())));
             }
-            (feed, Some(mask))
+            Ok((feed, Some(mask)))
         }
     }
+}
+
+fn check(input: &InputShape, fed: &[usize]) -> Result<(), Error> {
+    let fits = |(fed, declared): (&usize, &Option<usize>)| declared.is_none_or(|declared| declared == *fed);
+    if fed.len() == input.dims.len() && fed.iter().zip(&input.dims).all(fits) {
+        return Ok(());
+    }
+    Err(Error::Shape { input: input.to_string(), fed: fed.to_vec() })
 }
 
 fn integers(input: &InputShape, values: Array2<i64>) -> Tensor {

@@ -30,7 +30,7 @@ pub fn calibrate(
     assert_eq!(safe.len(), not_safe.len(), "calibration samples come in pairs");
     let taps = Taps::new(site.graph, layers)?;
     let size = site.batch_size(runner.batch_size, safe.len());
-    let (like, _) = feed(&site.tower, safe.batch(0..size.min(safe.len()))?, size);
+    let (like, _) = feed(&site.tower, safe.batch(0..1)?, size)?;
     let session = runner.runtime.load(&taps.skeleton, &like)?;
     let mut scores: Vec<Pairwise> =
         layers.iter().map(|layer| Pairwise::new(layer.weight.shape, recipe.epsilon)).collect();
@@ -41,7 +41,7 @@ pub fn calibrate(
         size,
         |range| {
             let measure = |samples: &dyn Samples| -> Result<Vec<Statistics>, Error> {
-                let (feed, mask) = feed(&site.tower, samples.batch(range.clone())?, size);
+                let (feed, mask) = feed(&site.tower, samples.batch(range.clone())?, size)?;
                 let name = |index| samples.name(range.start + index);
                 Ok(taps.reduce(&session.run(feed)?, size, range.len(), mask.as_ref(), name)?)
             };

@@ -26,7 +26,7 @@ impl<'a> Embedder<'a> {
     pub fn new(runner: Runner<'a>, site: &'a Site<'a>, like: &dyn Samples) -> Result<Self, Error> {
         let skeleton = Skeleton::extract(site.graph, &[&site.tower.embedding])?;
         let size = site.batch_size(runner.batch_size, like.len());
-        let (like, _) = feed(&site.tower, like.batch(0..1)?, size);
+        let (like, _) = feed(&site.tower, like.batch(0..1)?, size)?;
         let session = runner.runtime.load(&skeleton, &like)?;
         Ok(Self { runner, site, size, session })
     }
@@ -42,7 +42,7 @@ impl<'a> Embedder<'a> {
             samples.len(),
             self.size,
             |range| {
-                let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size);
+                let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size)?;
                 self.rows(self.session.run(feed)?, range.len())
             },
             |part| {

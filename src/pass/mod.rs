@@ -64,6 +64,15 @@ pub enum Error {
     #[error("{reason}")]
     #[diagnostic(code("inputs-conflict"), help("{help}"))]
     Conflict { reason: String, help: &'static str },
+    /// The data do not fit the model.
+    #[error("the data have shape {fed:?} where the model takes {input}")]
+    #[diagnostic(
+        code("input-shape"),
+        help(
+            "the preprocessor's crop or the tokenizer's length does not fit; give the files that belong to the model"
+        )
+    )]
+    Shape { input: String, fed: Vec<usize> },
     /// The user asked to stop.
     #[error("interrupted; nothing was written")]
     #[diagnostic(code("interrupted"))]
