@@ -118,7 +118,7 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let mut config: Self = serde_saphyr::from_str(&text)
-            .map_err(|e| Error::Format { path: path.to_owned(), reason: e.to_string() })?;
+            .map_err(|e| Error::Format { path: path.to_owned(), reason: e.without_snippet().to_string() })?;
         if config.vision.length.is_some() {
             let reason = "vision: length: only texts have a length".to_owned();
             return Err(Error::Format { path: path.to_owned(), reason });

@@ -286,7 +286,11 @@ fn data_that_is_none() {
     let processor = small.write("large.json", &processor.replace("48", "64"));
     with("--preprocessor", &processor, 3, "[8, 3, 64, 64] where the model takes 'pixel_values' FLOAT [?, 3, 48, 48]");
     let wrong = small.write("wrong.yaml", "calibration:\n  manifest: a\n  splat: b\n");
-    small.refuses(&[MODEL, "-o", &out, "--config", &wrong], 2, "line 3");
+    small.refuses(
+        &[MODEL, "-o", &out, "--config", &wrong],
+        2,
+        "unknown field `splat`, expected one of manifest, split at line 3, column 3; it is YAML",
+    );
     let empty = small.write("empty.yaml", "{}\n");
     small.refuses(&[MODEL, "-o", &out, "--config", &empty], 2, "no calibration data was given");
     let role = small.write("role.yaml", "calibration: {manifest: manifest.jsonl}\ntext: {layers: fc9}\n");
