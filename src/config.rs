@@ -88,7 +88,7 @@ pub struct TowerOptions {
     /// Share of the score's mass that is selected.
     pub tau: Option<f64>,
     /// Factor for selected elements.
-    pub alpha: Option<f32>,
+    pub alpha: Option<f64>,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: Option<bool>,
     /// Tokens a text is padded or cut to (text only).
@@ -103,7 +103,7 @@ pub struct Recipe {
     /// Share of the score's mass that is selected, in (0, 1).
     pub tau: f64,
     /// Factor for selected elements.
-    pub alpha: f32,
+    pub alpha: f64,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: bool,
     /// Added to standard deviations.
@@ -152,9 +152,13 @@ impl Config {
         if !(recipe.tau > 0.0 && recipe.tau < 1.0) {
             return Err(Error::Range { name: "tau", tower, value: recipe.tau, range: "(0, 1), both ends excluded" });
         }
-        if !recipe.alpha.is_finite() {
-            let value = f64::from(recipe.alpha);
-            return Err(Error::Range { name: "alpha", tower, value, range: "the finite numbers" });
+        if !(recipe.alpha as f32).is_finite() {
+            return Err(Error::Range {
+                name: "alpha",
+                tower,
+                value: recipe.alpha,
+                range: "the finite float32 numbers",
+            });
         }
         Ok(recipe)
     }

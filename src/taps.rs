@@ -15,7 +15,7 @@ use crate::uwm::Statistics;
 pub enum Error {
     /// Samples and tokens cannot be told apart.
     #[error(
-        "the input '{value}' of layer {layer} has shape {shape:?} for a batch of {batch}: cannot tell samples from tokens"
+        "the input '{value}' of layer {layer} has shape {shape:?} for a batch of {batch} and a weight of {width} inputs: not [batch, tokens, inputs]"
     )]
     #[diagnostic(
         code("layout-unknown"),
@@ -32,6 +32,8 @@ pub enum Error {
         shape: Vec<usize>,
         /// Samples fed.
         batch: usize,
+        /// Inputs of the weight.
+        width: usize,
     },
     /// NaN or infinity.
     #[error("the input '{value}' of layer {layer} is not finite for {sample}")]
@@ -55,8 +57,8 @@ pub struct Taps {
     pub skeleton: Skeleton,
     /// For each layer, the index of its input among the outputs.
     pub of_layer: Vec<usize>,
-    /// Value name and first layer, per output.
-    names: Vec<(String, String)>,
+    /// Value name, first layer and width, per output.
+    names: Vec<(String, String, usize)>,
 }
 
 impl Taps {
@@ -65,17 +67,20 @@ impl Taps {
     /// # Errors
     /// Those of [`Skeleton::extract`].
     pub fn new(graph: &Graph, layers: &[Linear]) -> Result<Self, onnx::Error> {
-        let mut names: Vec<(String, String)> = vec![];
+        let mut names: Vec<(String, String, usize)> = vec![];
         let of_layer = layers
             .iter()
             .map(|layer| {
-                names.iter().position(|(value, _)| *value == layer.input).unwrap_or_else(|| {
-                    names.push((layer.input.clone(), layer.node.clone()));
-                    names.len() - 1
-                })
+                names
+                    .iter()
+                    .position(|(value, _, width)| *value == layer.input && *width == layer.weight.shape[1])
+                    .unwrap_or_else(|| {
+                        names.push((layer.input.clone(), layer.node.clone(), layer.weight.shape[1]));
+                        names.len() - 1
+                    })
             })
             .collect();
-        let outputs: Vec<&str> = names.iter().map(|(value, _)| value.as_str()).collect();
+        let outputs: Vec<&str> = names.iter().map(|(value, ..)| value.as_str()).collect();
         Ok(Self { skeleton: Skeleton::extract(graph, &outputs)?, of_layer, names })
     }
 
@@ -92,16 +97,20 @@ impl Taps {
         mask: Option<&Array2<i64>>,
         name: impl Fn(usize) -> String,
     ) -> Result<Vec<Statistics>, Error> {
-        let of = |output: &ArrayD<f32>, (value, layer): &(String, String)| {
+        let of = |output: &ArrayD<f32>, (value, layer, width): &(String, String, usize)| {
             let unknown = || Error::Layout {
                 value: value.clone(),
                 layer: layer.clone(),
                 shape: output.shape().to_vec(),
                 batch: fed,
+                width: *width,
             };
             let inputs = output.view().into_dimensionality::<Ix3>().map_err(|_| unknown())?;
-            let (rows, tokens, _) = inputs.dim();
-            let fits = rows == fed && (rows != tokens || rows == 1) && mask.is_none_or(|m| m.dim() == (fed, tokens));
+            let (rows, tokens, columns) = inputs.dim();
+            let fits = columns == *width
+                && rows == fed
+                && (rows != tokens || rows == 1)
+                && mask.is_none_or(|m| m.dim() == (fed, tokens));
             if !fits {
                 return Err(unknown());
             }

@@ -251,6 +251,58 @@ fn models_that_are_none() {
     );
 }
 
+/// Valid files that would fail late, or only where the output is used.
+#[test]
+fn models_that_cannot_be_edited() {
+    use prost::Message;
+    use uwm_onnx::onnx::proto::{ModelProto, tensor_shape_proto::dimension::Value as Dim, type_proto::Value as Type};
+    let small = Small::new();
+    let (out, config) = (small.path("out.onnx"), small.config());
+    for name in ["preprocessor_config.json", "tokenizer.json", "config.json"] {
+        std::fs::copy(root("models/emoji-clip").join(name), small.path(name)).unwrap();
+    }
+    let bytes = std::fs::read(root("models/emoji-clip/vision_model.onnx")).unwrap();
+    let refuses = |change: &dyn Fn(&mut ModelProto), expected: &str| {
+        let mut proto = ModelProto::decode(bytes.as_slice()).unwrap();
+        change(&mut proto);
+        std::fs::write(small.path("changed.onnx"), proto.encode_to_vec()).unwrap();
+        small.refuses(&["--vision", &small.path("changed.onnx"), "-o", &out, "--config", &config], 3, expected);
+    };
+    refuses(
+        &|proto| {
+            let tensor = &mut proto.graph.as_mut().unwrap().initializer[0];
+            (tensor.raw_data, tensor.data_location) = (None, 1);
+        },
+        "external data file",
+    );
+    refuses(
+        &|proto| {
+            let graph = proto.graph.as_mut().unwrap();
+            let fc2 = graph.node.iter().rev().find(|node| node.name.ends_with("fc2/MatMul")).unwrap().input[1].clone();
+            graph.initializer.iter_mut().find(|tensor| tensor.name == fc2).unwrap().dims.reverse();
+        },
+        "a weight of 128 inputs: not [batch, tokens, inputs]",
+    );
+    refuses(
+        &|proto| {
+            let input = proto.graph.as_mut().unwrap().input[0].r#type.as_mut().unwrap();
+            let Some(Type::TensorType(tensor)) = &mut input.value else { unreachable!() };
+            tensor.shape.as_mut().unwrap().dim[0].value = Some(Dim::DimValue(1 << 62));
+        },
+        "has a dimension over 16384",
+    );
+    // What makes the runtime panic is an error like any other.
+    let mut proto = ModelProto::decode(bytes.as_slice()).unwrap();
+    let conv = proto.graph.as_mut().unwrap().node.iter_mut().find(|node| node.op_type == "Conv").unwrap();
+    conv.attribute.iter_mut().find(|a| a.name == "strides").unwrap().ints = vec![0, 0];
+    std::fs::write(small.path("changed.onnx"), proto.encode_to_vec()).unwrap();
+    small.refuses(
+        &["--vision", &small.path("changed.onnx"), "-o", &out, "--config", &config],
+        4,
+        "changed.onnx, vision tower: tract cannot load the graph",
+    );
+}
+
 #[test]
 fn data_that_is_none() {
     let small = Small::new();
@@ -276,6 +328,13 @@ fn data_that_is_none() {
     let both = small.write("both.jsonl", &format!("{unsplit}\n"));
     small.refuses(
         &[MODEL, "-o", &out, "--config", &config, "--calibration", &both, "--evaluation", &both],
+        2,
+        "are calibration data too",
+    );
+    let detour = small.path("./../").trim_end_matches('/').to_owned()
+        + &format!("/{}/both.jsonl", small.folder.path().file_name().unwrap().to_str().unwrap());
+    small.refuses(
+        &[MODEL, "-o", &out, "--config", &config, "--calibration", &both, "--evaluation", &detour],
         2,
         "are calibration data too",
     );
@@ -334,19 +393,29 @@ fn an_output_that_cannot_be_written() {
 #[test]
 fn interrupted() {
     let small = Small::new();
+    let all = root("calibration/emoji/manifest.jsonl");
+    let config = small.write(
+        "uwm.yaml",
+        &format!("calibration: {{manifest: manifest.jsonl}}\nevaluation: {{manifest: {}}}\n", all.display()),
+    );
     let before = small.names();
-    for wait in [30, 200, 900] {
+    // While it evaluates the original, and while the temporary file is there.
+    for written in [false, true] {
         let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("uwm-onnx"))
             .current_dir(root(""))
-            .args(["rewrite", MODEL, "-o", &small.path("out.onnx")])
+            .args(["rewrite", MODEL, "-o", &small.path("out.onnx"), "--config", &config])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(wait));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        while written && !small.names().iter().any(|name| name.starts_with(".uwm-onnx-")) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before a temporary file was seen");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
         let id = child.id().to_string();
         std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
-        assert!(!child.wait().unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(small.names(), before);
     }
 }

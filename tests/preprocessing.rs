@@ -40,8 +40,7 @@ fn clip_preprocessing_agrees() {
     let want: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
     assert_eq!(pixels.len(), want.len());
     // One level of 255 is 0.0142 after normalisation; agreement is exact but for float32 rounding.
-    let off = pixels.iter().zip(&want).map(|(g, w)| (g - w).abs()).fold(0.0, f32::max);
-    assert!(off < 1e-5, "normalised pixels differ by {off}");
+    assert!(pixels.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-5));
 }
 
 #[test]
@@ -51,10 +50,12 @@ fn unknown_settings_are_refused() {
     let cases = [
         (r#"{"size": {"shortest_edge": 48}, "resample": 0}"#, "resample 0"),
         (r#"{"do_resize": true}"#, "size is missing"),
-        (r#"{"size": {"shortest_edge": 0}}"#, "neither"),
-        (r#"{"size": 48, "do_center_crop": true}"#, "crop_size is missing"),
-        (r#"{"size": 48, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}"#, "not 0"),
-        (r#"{"size": 48}"#, "image_mean is missing"),
+        (r#"{"size": 48}"#, "resample is missing"),
+        (r#"{"size": {"shortest_edge": 0}, "resample": 3}"#, "neither"),
+        (r#"{"size": 48, "resample": 3, "do_center_crop": true}"#, "crop_size is missing"),
+        (r#"{"size": 48, "resample": 3, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}"#, "not 0"),
+        (r#"{"size": 48, "resample": 3}"#, "image_mean is missing"),
+        (r#"{"size": 48, "resample": 3, "crop_pct": 0.9}"#, "crop_pct is set"),
         ("[]", "invalid length"),
     ];
     for (text, expected) in cases {

@@ -166,6 +166,28 @@ fn other_types_and_storages_are_refused_by_name() {
 }
 
 #[test]
+fn a_selection_that_would_be_partial_is_refused() {
+    // Two fc2 layers; the weight of one comes out of a Cast.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    let mut proto = model(3, 4, 5, &[1.0]);
+    let graph = proto.graph.as_mut().unwrap();
+    graph.node[1].input[1] = "cast".to_owned();
+    let cast = NodeProto {
+        op_type: "Cast".to_owned(),
+        input: vec!["b".to_owned()],
+        output: vec!["cast".to_owned()],
+        ..NodeProto::default()
+    };
+    graph.node.insert(0, cast);
+    write(&path, &proto);
+    let model = Model::open(&path).unwrap();
+    let graph = Graph::new(&model).unwrap();
+    let error = Site::find(&graph).unwrap().pop().unwrap().select("fc2").unwrap_err().to_string();
+    assert!(error.contains("'/layers.1/mlp/fc2/Gemm'") && error.contains("'cast', made by Cast"), "{error}");
+}
+
+#[test]
 fn a_shared_weight_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
@@ -206,6 +228,8 @@ fn outputs_that_would_do_harm_are_refused() {
     assert!(refused(folder.path(), true).contains("a directory"));
     assert!(refused(&at("no/such/safe.onnx"), true).contains("folder does not exist"));
     assert!(refused(&at("there.onnx"), false).contains("exists already"));
+    #[cfg(target_os = "linux")]
+    assert!(refused(Path::new("/dev/null"), true).contains("neither a file nor a link"));
     assert!(check_output(&input, &at("there.onnx"), true).is_ok());
     #[cfg(unix)]
     {

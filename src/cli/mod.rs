@@ -3,6 +3,7 @@
 mod progress;
 mod rewrite;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -42,17 +43,30 @@ pub enum Exit {
 
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
+    crate::guard::quiet_guarded_panics();
     let result = match Cli::parse().command {
         Command::Rewrite(args) => args.run(),
     };
     let exit = match result {
-        Ok(()) => Exit::Ok,
+        Ok(text) => print(&text),
         Err(error) => {
             eprintln!("{}", paragraph(&error));
             exit_of(&error)
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// Prints the result. A reader that closes the pipe has seen enough; any other failure loses the result and is one.
+fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error[output-unwritable]: the edited model was written, the result cannot be printed: {error}");
+            Exit::Usage
+        }
+        _ => Exit::Ok,
+    }
 }
 
 fn exit_of(error: &Error) -> Exit {
@@ -68,7 +82,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Taps(_)
         | Error::SafeGround { .. }
         | Error::Score { .. } => Exit::Input,
-        Error::Runtime(_) => Exit::Runtime,
+        Error::Runtime { .. } => Exit::Runtime,
         Error::Interrupted => Exit::Interrupted,
     }
 }

@@ -16,10 +16,15 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// Installs the signal handler: the first signal asks to stop, so that temporary files are removed.
+    /// Installs the signal handler: the first signal asks to stop between batches, so that temporary
+    /// files are removed; the second stops at once.
     pub fn new() -> Self {
         // Fails only if a handler is installed already; then that one decides.
-        let _ = ctrlc::set_handler(|| CANCELLED.store(true, Ordering::Relaxed));
+        let _ = ctrlc::set_handler(|| {
+            if CANCELLED.swap(true, Ordering::Relaxed) {
+                std::process::exit(super::Exit::Interrupted as i32);
+            }
+        });
         Self { current: Mutex::new(ProgressBar::hidden()) }
     }
 

@@ -1,6 +1,5 @@
 //! `uwm-onnx rewrite`
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -53,7 +52,7 @@ pub struct Args {
     tau: Option<f64>,
     /// Factor for the selected weights [default: -1, or the configuration's].
     #[arg(long, allow_negative_numbers = true)]
-    alpha: Option<f32>,
+    alpha: Option<f64>,
     /// Samples a run, where the graph leaves it open.
     #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
     batch_size: u16,
@@ -72,7 +71,8 @@ enum Format {
 }
 
 impl Args {
-    pub fn run(self) -> Result<(), Error> {
+    /// Does the job and returns what goes to stdout.
+    pub fn run(self) -> Result<String, Error> {
         if let Some(threads) = self.threads {
             // Fails only if the pool exists already, and nothing ran before.
             let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
@@ -82,13 +82,10 @@ impl Args {
         let runner = Runner { runtime: &runtime, observer: &bars, batch_size: usize::from(self.batch_size) };
         let format = self.format;
         let report = rewrite(&self.job()?, runner)?;
-        let text = match format {
+        Ok(match format {
             Format::Human => report.to_table(),
             Format::Json => format!("{}\n", report.to_json()),
-        };
-        // A reader that closes the pipe has seen enough.
-        let _ = std::io::stdout().write_all(text.as_bytes());
-        Ok(())
+        })
     }
 
     /// Options over configuration over what lies beside the model.

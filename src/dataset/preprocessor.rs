@@ -31,14 +31,17 @@ enum Size {
     Exact(u32, u32),
 }
 
-/// What is read of the file; other keys do not change pixels.
+/// Keys of other processors that change pixels in ways not done here.
+const UNSUPPORTED: [&str; 6] =
+    ["crop_pct", "do_pad", "rescale_offset", "offset", "do_pan_and_scan", "do_image_splitting"];
+
+/// What is read of the file. Of the other keys, [`UNSUPPORTED`] may not be set.
 #[derive(Deserialize)]
 struct Config {
     #[serde(default = "yes")]
     do_resize: bool,
     size: Option<Value>,
-    #[serde(default = "bicubic")]
-    resample: u64,
+    resample: Option<u64>,
     do_center_crop: Option<bool>,
     crop_size: Option<Value>,
     #[serde(default = "yes")]
@@ -53,10 +56,6 @@ struct Config {
 
 fn yes() -> bool {
     true
-}
-
-fn bicubic() -> u64 {
-    3
 }
 
 fn per_level() -> f64 {
@@ -77,7 +76,12 @@ impl Preprocessor {
             reason,
             help: "give the preprocessor_config.json of the model this was exported from (Hugging Face format)",
         };
-        let config: Config = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        let set = |key: &&&str| value.get(**key).is_some_and(|v| !v.is_null() && *v != Value::Bool(false));
+        if let Some(key) = UNSUPPORTED.iter().find(set) {
+            return Err(wrong(format!("{key} is set, which is not supported")));
+        }
+        let config = Config::deserialize(&value).map_err(|e| wrong(e.to_string()))?;
         Self::from_config(&config).map_err(wrong)
     }
 
@@ -86,8 +90,9 @@ impl Preprocessor {
             (false, _) => None,
             (true, None) => return Err("do_resize is set and size is missing".to_owned()),
             (true, Some(value)) => {
-                let filter = Filter::from_pillow(config.resample).ok_or_else(|| {
-                    format!("resample {} is not supported (1 Lanczos, 2 bilinear, 3 bicubic are)", config.resample)
+                let resample = config.resample.ok_or("do_resize is set and resample is missing")?;
+                let filter = Filter::from_pillow(resample).ok_or_else(|| {
+                    format!("resample {resample} is not supported (1 Lanczos, 2 bilinear, 3 bicubic are)")
                 })?;
                 let size = match pair(value) {
                     Some((width, height)) => Size::Exact(width, height),

@@ -9,6 +9,7 @@ use tokenizers::{PaddingParams, PaddingStrategy, TruncationParams};
 
 use super::error::Error;
 use super::{Batch, Samples};
+use crate::guard::guard;
 
 const WHAT: &str = "tokenizer.json";
 
@@ -36,16 +37,15 @@ impl Tokenizer {
             help: "give the tokenizer.json of the model (Hugging Face tokenizers format) with --tokenizer or in uwm.yaml",
         };
         let text = std::fs::read(path).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(text).map_err(|e| wrong(e.to_string()))?;
+        let mut inner = guard(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string())).map_err(wrong)?;
         let config = beside(path, "config.json")?;
         let own = inner.get_truncation().map(|truncation| truncation.max_length);
-        let length = length
-            .or_else(|| position_embeddings(config.as_ref()?))
-            .or(own)
-            .filter(|length| (2..=65_536).contains(length))
-            .ok_or_else(|| {
-                wrong("the number of tokens a text gets is nowhere stated; set `text: length:`".to_owned())
-            })?;
+        let length = length.or_else(|| position_embeddings(config.as_ref()?)).or(own).ok_or_else(|| {
+            wrong("the number of tokens a text gets is nowhere stated; set `text: length:`".to_owned())
+        })?;
+        if !(2..=65_536).contains(&length) {
+            return Err(wrong(format!("a length of {length} tokens a text is outside 2 to 65536")));
+        }
         let padding = match inner.get_padding() {
             Some(padding) => padding.clone(),
             None => padding_token(beside(path, "tokenizer_config.json")?.as_ref(), &inner).ok_or_else(|| {
@@ -71,10 +71,9 @@ impl Tokenizer {
             reason,
             help: "the tokenizer could not encode a text of the data set",
         };
-        let encodings = self
-            .inner
-            .encode_batch(texts.iter().map(String::as_str).collect(), true)
-            .map_err(|e| failed(e.to_string()))?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let encodings =
+            guard(|| self.inner.encode_batch(texts.clone(), true).map_err(|e| e.to_string())).map_err(failed)?;
         let gather = |values: Vec<i64>| {
             Array2::from_shape_vec((texts.len(), self.length), values)
                 .map_err(|_| failed(format!("a text did not give {} tokens", self.length)))

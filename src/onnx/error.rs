@@ -10,7 +10,7 @@ use thiserror::Error;
 pub enum Error {
     /// The file cannot be read.
     #[error("cannot {action} {}: {source}", path.display())]
-    #[diagnostic(code("model-io"), help("check that the path exists and that you may {action} it"))]
+    #[diagnostic(code("model-io"), help("check that the path exists and that you may read it"))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,

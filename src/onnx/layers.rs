@@ -25,7 +25,24 @@ pub struct Linear {
     pub shared_with: Vec<String>,
 }
 
-/// All linear layers of the given towers, in graph order.
+/// A MatMul or Gemm (or a fused or quantised form) whose weight is not an initializer this tool can edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opaque {
+    /// The tower it belongs to.
+    pub modality: Modality,
+    /// What it is in its block, as for [`Linear`].
+    pub role: String,
+    /// The node's name.
+    pub node: String,
+    /// What stands where its weight should be.
+    pub weight: String,
+}
+
+/// Operators that multiply by a weight, in `ai.onnx` and `com.microsoft`.
+const MATRIX_PRODUCTS: [&str; 8] =
+    ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "MatMulInteger", "QLinearMatMul", "QGemm", "MatMulNBits"];
+
+/// All linear layers of the given towers, in graph order, and the nodes with a role that could not be understood.
 ///
 /// Roles and block numbers come from the exporters' module paths: the node names of the TorchScript exporter, or the
 /// `pkg.torch.onnx.name_scopes` metadata of the dynamo exporter. Layers that several towers feed (the similarity of
@@ -33,11 +50,11 @@ pub struct Linear {
 ///
 /// # Errors
 /// [`Error::Tensor`] for a weight with an impossible shape.
-pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<Vec<Linear>, Error> {
+pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<(Vec<Linear>, Vec<Opaque>), Error> {
     let depends = graph.dependencies();
-    let mut layers = vec![];
-    for (index, node) in graph.nodes().iter().enumerate() {
-        let Some((input, tensor, transposed)) = linear_parts(graph, node) else { continue };
+    let (mut layers, mut opaque) = (vec![], vec![]);
+    for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| MATRIX_PRODUCTS.contains(&&*n.op_type)) {
+        let Some(input) = node.input.first().map(String::as_str) else { continue };
         let Some(&inputs) = depends.get(input) else { continue };
         let Some(tower) = towers.iter().find(|tower| inputs & !tower.inputs == 0) else { continue };
         let path = module_path(node);
@@ -47,11 +64,20 @@ pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<Vec<Linear>, Error
             Some(part) if part.parse::<usize>().is_err() => part.clone(),
             _ => "unknown".to_owned(),
         };
+        let name = if node.name.is_empty() { label(node, index) } else { node.name.clone() };
+        let Some((input, tensor, transposed)) = linear_parts(graph, node) else {
+            let weight = node.input.get(1).map_or("nothing".to_owned(), |value| match graph.producer(value) {
+                Some(producer) => format!("'{value}', made by {}", producer.op_type),
+                None => format!("'{value}'"),
+            });
+            opaque.push(Opaque { modality: tower.modality, role, node: name, weight });
+            continue;
+        };
         layers.push(Linear {
             modality: tower.modality,
             block,
             role,
-            node: if node.name.is_empty() { node.output[0].clone() } else { node.name.clone() },
+            node: name,
             input: input.to_owned(),
             weight: Weight {
                 initializer: tensor.name.clone(),
@@ -61,7 +87,7 @@ pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<Vec<Linear>, Error
             shared_with: other_users(graph, &tensor.name, index),
         });
     }
-    Ok(layers)
+    Ok((layers, opaque))
 }
 
 /// Input value, weight and whether it is stored `[I, O]`, if the node is a linear layer.
@@ -77,7 +103,6 @@ fn linear_parts<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Option<(&'m str, 
     };
     let [input, weight, ..] = node.input.as_slice() else { return None };
     let tensor = graph.constant(weight).filter(|tensor| tensor.dims.len() == 2)?;
-    node.output.first()?;
     Some((input, tensor, transposed))
 }
 

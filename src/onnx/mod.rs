@@ -22,7 +22,7 @@ pub mod proto {
 
 pub use error::Error;
 pub use graph::Graph;
-pub use layers::{Linear, find_layers};
+pub use layers::{Linear, Opaque, find_layers};
 pub use model::Model;
 pub use patch::{LayerEdit, Patch, Staged, check_output};
 pub use skeleton::Skeleton;

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::Error;
 use super::map::map;
-use super::proto::{GraphProto, ModelProto};
+use super::proto::tensor_proto::DataLocation;
+use super::proto::{GraphProto, ModelProto, TensorProto};
 
 /// An open ONNX model. `raw_data` of its tensors are slices of the mapped file.
 pub struct Model {
@@ -58,6 +59,22 @@ impl Model {
     /// The decoded message.
     pub fn proto(&self) -> &ModelProto {
         &self.proto
+    }
+
+    /// Checks that the file is all there is: a copy of it elsewhere still works.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for the first initializer whose values are in another file.
+    pub fn check_self_contained(&self) -> Result<(), Error> {
+        let external = |tensor: &&TensorProto| tensor.data_location() == DataLocation::External;
+        match self.graph().initializer.iter().find(external) {
+            None => Ok(()),
+            Some(tensor) => Err(Error::Tensor {
+                path: self.path.clone(),
+                tensor: tensor.name.clone(),
+                reason: "its values are in an external data file, which the edited file would not have".to_owned(),
+            }),
+        }
     }
 
     /// The main graph.

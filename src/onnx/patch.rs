@@ -1,7 +1,7 @@
 //! An edit of a model file as a value, and its application to the file's bytes.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -37,6 +37,9 @@ pub struct Staged {
     target: PathBuf,
 }
 
+const EXISTS: &str = "it exists already";
+const FORCE: &str = "choose another name, or pass --force to replace it";
+
 /// Checks that `output` may be written for `input`: a new name in an existing folder, or an existing file with
 /// `force`; never the input itself, by whatever name. Tries whether the folder takes new files.
 ///
@@ -54,18 +57,18 @@ pub fn check_output(input: &Path, output: &Path, force: bool) -> Result<(), Erro
     if same_file(input, output) {
         return refuse("it is the input itself", "the input is never modified; choose another name");
     }
-    if !force && output.symlink_metadata().is_ok() {
-        return refuse("it exists already", "choose another name, or pass --force to replace it");
+    if let Ok(there) = output.symlink_metadata() {
+        if !there.is_file() && !there.is_symlink() {
+            return refuse("it is neither a file nor a link", "the output is a new file; choose another name");
+        }
+        if !force {
+            return refuse(EXISTS, FORCE);
+        }
     }
     temporary(output).map(drop).map_err(|source| Error::Write { path: output.to_owned(), source })
 }
 
 impl Patch {
-    /// How many elements it changes.
-    pub fn selected(&self) -> usize {
-        self.layers.iter().map(|layer| layer.positions.len()).sum()
-    }
-
     /// Writes the patched file beside `output`, under a temporary name, and syncs it. The input is streamed from its
     /// map; what is held in memory is one edited tensor at a time.
     ///
@@ -108,6 +111,9 @@ fn edit(layer: &LayerEdit, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let elements = layer.weight.shape[0] * layer.weight.shape[1];
     let mut edited = bytes[..elements * 4].to_vec();
     let values = edited.as_chunks_mut::<4>().0;
+    if !layer.positions.is_sorted_by(|a, b| a < b) {
+        return Err(format!("the positions in tensor '{}' do not ascend", layer.weight.initializer));
+    }
     for &position in &layer.positions {
         let logical = position as usize;
         if logical >= elements {
@@ -129,12 +135,23 @@ impl Staged {
         self.file.path()
     }
 
+    /// The name it will get.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Gives it its name, replacing a file of that name only with `force`.
     ///
     /// # Errors
     /// If it cannot be renamed; the temporary file is then removed.
     pub fn publish(self, force: bool) -> Result<(), Error> {
-        let io = |source| Error::Write { path: self.target.clone(), source };
+        let io = |source: std::io::Error| {
+            let path = self.target.clone();
+            match source.kind() {
+                ErrorKind::AlreadyExists => Error::Output { path, reason: EXISTS, help: FORCE },
+                _ => Error::Write { path, source },
+            }
+        };
         let done = if force { self.file.persist(&self.target) } else { self.file.persist_noclobber(&self.target) };
         done.map_err(|failure| io(failure.error))?;
         // The rename itself must survive a crash; not every file system can sync a folder, and then it need not.

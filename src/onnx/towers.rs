@@ -71,6 +71,9 @@ pub struct Tower {
     pub(super) inputs: u64,
 }
 
+/// No batch, sequence or image side is larger; a file that says so would have us allocate without bounds.
+const MAX_DIM: usize = 16_384;
+
 /// Finds the towers of a graph: at most one of each modality, text first.
 ///
 /// # Errors
@@ -96,6 +99,11 @@ pub fn find_towers(graph: &Graph) -> Result<Vec<Tower>, Error> {
             "cannot tell text and vision towers from its inputs ({})",
             if all.is_empty() { "none".to_owned() } else { all.join(", ") }
         )));
+    }
+    for (_, shape) in ids.iter().chain(&masks).chain(&pixels) {
+        if let Some(shape) = shape.as_ref().filter(|s| s.dims.iter().flatten().any(|&n| n > MAX_DIM)) {
+            return Err(fail(format!("its input {shape} has a dimension over {MAX_DIM}")));
+        }
     }
     let mut towers = vec![];
     if let Some((bit, Some(input))) = ids.pop() {

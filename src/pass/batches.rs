@@ -83,6 +83,7 @@ pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Ar
             check(&tower.input, ids.shape())?;
             let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids))];
             if let Some(input) = &tower.mask {
+                check(input, mask.shape())?;
                 feed.push((input.name.clone(), integers(input, mask.clone())));
             }
             Ok((feed, Some(mask)))

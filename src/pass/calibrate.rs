@@ -31,7 +31,7 @@ pub fn calibrate(
     let taps = Taps::new(site.graph, layers)?;
     let size = site.batch_size(runner.batch_size, safe.len());
     let (like, _) = feed(&site.tower, safe.batch(0..1)?, size)?;
-    let session = runner.runtime.load(&taps.skeleton, &like)?;
+    let session = runner.runtime.load(&taps.skeleton, &like).map_err(|e| site.failed(e))?;
     let mut scores: Vec<Pairwise> =
         layers.iter().map(|layer| Pairwise::new(layer.weight.shape, recipe.epsilon)).collect();
     let weight = |layer: &Linear| layer.weight.read(site.graph.model);
@@ -43,7 +43,13 @@ pub fn calibrate(
             let measure = |samples: &dyn Samples| -> Result<Vec<Statistics>, Error> {
                 let (feed, mask) = feed(&site.tower, samples.batch(range.clone())?, size)?;
                 let name = |index| samples.name(range.start + index);
-                Ok(taps.reduce(&session.run(feed)?, size, range.len(), mask.as_ref(), name)?)
+                Ok(taps.reduce(
+                    &session.run(feed).map_err(|e| site.failed(e))?,
+                    size,
+                    range.len(),
+                    mask.as_ref(),
+                    name,
+                )?)
             };
             Ok((measure(safe)?, measure(not_safe)?))
         },

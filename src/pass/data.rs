@@ -124,7 +124,8 @@ impl Data {
 
 /// Calibration must not meet evaluation.
 fn check_disjoint(calibration: &Manifest, evaluation: &Manifest) -> Result<(), Error> {
-    let key = |q: &Quadruplet| (q.safe_image.clone(), q.unsafe_image.clone(), q.safe_text.clone());
+    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let key = |q: &Quadruplet| (real(&q.safe_image), real(&q.unsafe_image), q.safe_text.clone());
     let seen: std::collections::HashSet<_> = calibration.rows.iter().map(key).collect();
     let shared = evaluation.rows.iter().filter(|q| seen.contains(&key(q))).count();
     if shared == 0 {

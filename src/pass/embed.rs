@@ -27,7 +27,7 @@ impl<'a> Embedder<'a> {
         let skeleton = Skeleton::extract(site.graph, &[&site.tower.embedding])?;
         let size = site.batch_size(runner.batch_size, like.len());
         let (like, _) = feed(&site.tower, like.batch(0..1)?, size)?;
-        let session = runner.runtime.load(&skeleton, &like)?;
+        let session = runner.runtime.load(&skeleton, &like).map_err(|e| site.failed(e))?;
         Ok(Self { runner, site, size, session })
     }
 
@@ -43,7 +43,7 @@ impl<'a> Embedder<'a> {
             self.size,
             |range| {
                 let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size)?;
-                self.rows(self.session.run(feed)?, range.len())
+                self.rows(self.session.run(feed).map_err(|e| self.site.failed(e))?, range.len())
             },
             |part| {
                 parts.push(part);
@@ -71,7 +71,7 @@ impl<'a> Embedder<'a> {
     }
 
     fn unexpected(&self, what: &str) -> Error {
-        Error::Runtime(runtime::Error::Run {
+        self.site.failed(runtime::Error::Run {
             backend: self.runner.runtime.place().backend,
             reason: format!("output '{}' is not one embedding a sample: {what}", self.site.tower.embedding),
         })

@@ -36,9 +36,15 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Dataset(#[from] dataset::Error),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Runtime(#[from] runtime::Error),
+    #[error("{}, {tower} tower: {source}", model.display())]
+    #[diagnostic(forward(source))]
+    Runtime {
+        /// The model file.
+        model: PathBuf,
+        /// The tower that was run.
+        tower: onnx::Modality,
+        source: runtime::Error,
+    },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Taps(#[from] taps::Error),

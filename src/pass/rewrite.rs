@@ -58,6 +58,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let clock = Instant::now();
     let (files, _made) = plan_files(job)?;
     let models = files.iter().map(|(input, _)| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
+    models.iter().try_for_each(Model::check_self_contained)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = find_sites(&job.model, &graphs)?;
     let data = Data::load(&job.config, &sites)?;
@@ -115,7 +116,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     if runner.observer.cancelled() {
         return Err(Error::Interrupted);
     }
-    staged.into_iter().try_for_each(|file: Staged| file.publish(job.force))?;
+    publish(staged, job.force)?;
     timing.lap("write");
 
     let layers = edited.into_iter().map(|(_, _, layer)| layer).collect();
@@ -141,6 +142,26 @@ impl Drop for MadeFolder {
     }
 }
 
+/// Gives all files their names, or none: when one fails, those that took a new name are removed again. (One that
+/// replaced a file by `force` stays: what it replaced is gone.)
+fn publish(staged: Vec<Staged>, force: bool) -> Result<(), Error> {
+    let mut new = vec![];
+    for file in staged {
+        let target = file.target().to_owned();
+        let replaces = target.symlink_metadata().is_ok();
+        if let Err(error) = file.publish(force) {
+            for path in new {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error.into());
+        }
+        if !replaces {
+            new.push(target);
+        }
+    }
+    Ok(())
+}
+
 /// Each input file with its output, checked before any work is done, and the folder if one had to be made.
 fn plan_files(job: &Job) -> Result<(Vec<(PathBuf, PathBuf)>, Option<MadeFolder>), Error> {
     let mut made = None;
@@ -162,11 +183,8 @@ fn plan_files(job: &Job) -> Result<(Vec<(PathBuf, PathBuf)>, Option<MadeFolder>)
                 });
             }
             if !job.output.is_dir() {
-                std::fs::create_dir(&job.output).map_err(|source| crate::onnx::Error::Io {
-                    action: "create the folder",
-                    path: job.output.clone(),
-                    source,
-                })?;
+                std::fs::create_dir(&job.output)
+                    .map_err(|source| crate::onnx::Error::Write { path: job.output.clone(), source })?;
                 made = Some(MadeFolder(job.output.clone()));
             }
             let place = |input: &Path| (input.to_owned(), job.output.join(input.file_name().unwrap_or_default()));
@@ -226,7 +244,7 @@ fn choose(
         selected: positions.len(),
         undefined: scores.undefined,
     };
-    Ok((file, LayerEdit { weight: layer.weight, alpha: recipe.alpha, positions }, described))
+    Ok((file, LayerEdit { weight: layer.weight, alpha: recipe.alpha as f32, positions }, described))
 }
 
 /// Seconds spent, by part.

@@ -1,6 +1,8 @@
 //! A tower in its graph, with its linear layers.
 
-use crate::onnx::{self, Graph, Linear, Modality, Tower, find_layers, find_towers};
+use super::Error;
+use crate::onnx::{self, Graph, Linear, Modality, Opaque, Tower, find_layers, find_towers};
+use crate::runtime;
 
 /// Where the pass works: one tower of one graph.
 pub struct Site<'m> {
@@ -10,6 +12,8 @@ pub struct Site<'m> {
     pub tower: Tower,
     /// All its linear layers.
     pub layers: Vec<Linear>,
+    /// Nodes that are none this tool can edit.
+    pub opaque: Vec<Opaque>,
 }
 
 impl<'m> Site<'m> {
@@ -19,9 +23,14 @@ impl<'m> Site<'m> {
     /// If the graph has none or they cannot be told.
     pub fn find(graph: &'m Graph<'m>) -> Result<Vec<Self>, onnx::Error> {
         let towers = find_towers(graph)?;
-        let layers = find_layers(graph, &towers)?;
-        let own = |modality| layers.iter().filter(|layer| layer.modality == modality).cloned().collect();
-        Ok(towers.into_iter().map(|tower| Site { graph, layers: own(tower.modality), tower }).collect())
+        let (layers, opaque) = find_layers(graph, &towers)?;
+        let site = |tower: Tower| Site {
+            graph,
+            layers: layers.iter().filter(|layer| layer.modality == tower.modality).cloned().collect(),
+            opaque: opaque.iter().filter(|node| node.modality == tower.modality).cloned().collect(),
+            tower,
+        };
+        Ok(towers.into_iter().map(site).collect())
     }
 
     /// What it embeds.
@@ -35,6 +44,14 @@ impl<'m> Site<'m> {
     /// If there are none, one is shared with another node, or one's type or storage is not supported.
     pub fn select(&self, role: &str) -> Result<Vec<Linear>, onnx::Error> {
         let path = self.graph.model.path();
+        // Half of a selection edited without a word would be worse than none.
+        if let Some(node) = self.opaque.iter().find(|node| node.role == role) {
+            return Err(onnx::Error::Tensor {
+                path: path.to_owned(),
+                tensor: node.node.clone(),
+                reason: format!("the weight of this {role} node is {}, not a float32 initializer", node.weight),
+            });
+        }
         let chosen: Vec<Linear> = self.layers.iter().filter(|layer| layer.role == role).cloned().collect();
         if chosen.is_empty() {
             let mut counts = std::collections::BTreeMap::<&str, usize>::new();
@@ -64,6 +81,11 @@ impl<'m> Site<'m> {
             layer.weight.file_offset(self.graph.model)?;
         }
         Ok(chosen)
+    }
+
+    /// A runtime's failure, with what it was running.
+    pub fn failed(&self, source: runtime::Error) -> Error {
+        Error::Runtime { model: self.graph.model.path().to_owned(), tower: self.modality(), source }
     }
 
     /// The batch size to run with: the graph's own where it fixes one, else the wish, and no more than the data.

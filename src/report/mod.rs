@@ -3,7 +3,7 @@
 mod json;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -37,9 +37,15 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileId {
     /// Where it is.
+    #[serde(serialize_with = "shown")]
     pub path: PathBuf,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+}
+
+/// A path need not be UTF-8, JSON must.
+fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// An input with its output.
@@ -57,7 +63,7 @@ pub struct EditedFile {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Edit {
     /// The factor, if it is the same everywhere.
-    pub alpha: Option<f32>,
+    pub alpha: Option<f64>,
     /// Elements changed.
     pub selected: usize,
     /// Elements of the layers that were scored.
@@ -97,7 +103,7 @@ pub struct EditedLayer {
     /// Share of the score's mass that was selected.
     pub tau: f64,
     /// The factor.
-    pub alpha: f32,
+    pub alpha: f64,
     /// Elements changed.
     pub selected: usize,
     /// What had no score.

@@ -62,7 +62,7 @@ impl Report {
         let _ = writeln!(
             out,
             "{:<7} {:>5} {:<11} {:<width$} {:>11} {:>6} {:>8} {:>7}",
-            "tower", "block", "role", "initializer", "shape", "tau", "changed", "%"
+            "tower", "block", "role", "initializer", "shape", "tau", "selected", "%"
         );
         for layer in &self.edit.layers {
             let [o, i] = layer.shape;
@@ -82,7 +82,7 @@ impl Report {
         let alpha = self.edit.alpha.map_or("of its layer".to_owned(), |alpha| alpha.to_string());
         let _ = writeln!(
             out,
-            "{} of {} elements multiplied by alpha {alpha}, scored on {} pairs",
+            "{} of {} elements multiplied by alpha {alpha}, calibrated on {} pairs",
             self.edit.selected, self.edit.elements, self.calibration_pairs
         );
     }

@@ -71,7 +71,7 @@ pub enum Error {
     #[diagnostic(
         code("runtime-load"),
         help(
-            "an operator or shape in the graph is beyond this runtime; export with the TorchScript exporter at opset 17, or with a dynamic batch"
+            "an operator or shape in the graph is beyond this runtime, or the preprocessor or token length does not fit the model; check those, or export with the TorchScript exporter at opset 17, or with a dynamic batch"
         )
     )]
     Load {
@@ -84,7 +84,9 @@ pub enum Error {
     #[error("{backend} failed while running the graph: {reason}")]
     #[diagnostic(
         code("runtime-run"),
-        help("check that the inputs fit the model; a smaller --batch-size needs less memory")
+        help(
+            "check that tokenizer and preprocessor belong to the model (a token id beyond its vocabulary fails here); a smaller --batch-size needs less memory"
+        )
     )]
     Run {
         /// Which runtime.

@@ -2,7 +2,6 @@
 //!
 //! tract runs a batch on one thread, so [`Runtime::concurrency`] asks for one batch a thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ndarray::ArrayD;
@@ -12,6 +11,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TractErrorContext;
 
 use super::{Error, Feed, Place, Runtime, Session, Tensor as Value};
+use crate::guard::guard;
 use crate::onnx::Skeleton;
 
 const NAME: &str = "tract";
@@ -44,7 +44,7 @@ impl Runtime for Tract {
     }
 
     fn load(&self, graph: &Skeleton, like: &Feed) -> Result<Box<dyn Session>, Error> {
-        let loaded = guard(|| load(graph, like)).map_err(|reason| Error::Load { backend: NAME, reason })?;
+        let loaded = guarded(|| load(graph, like)).map_err(|reason| Error::Load { backend: NAME, reason })?;
         Ok(Box::new(loaded))
     }
 }
@@ -94,17 +94,11 @@ impl Session for Loaded {
             let outputs = self.plan.run(values)?;
             outputs.iter().map(|output| Ok(output.to_plain_array_view::<f32>()?.to_owned())).collect()
         };
-        guard(run).map_err(|reason| Error::Run { backend: NAME, reason })
+        guarded(run).map_err(|reason| Error::Run { backend: NAME, reason })
     }
 }
 
 /// tract reports most faults as errors, but some graphs make it panic; a caller gets an error for both.
-fn guard<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| format!("{error:#}")),
-        Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            Err(said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned())
-        }
-    }
+fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
+    guard(|| work().map_err(|error| format!("{error:#}")))
 }
