@@ -2,8 +2,8 @@
 
     python make_data.py EMOJI_PACKAGE_DIR OUT_DIR
 
-The splits share no safe composition (set of safe emoji), and the training script draws none of those with two or
-more emoji (single emoji it must see: they are the classes).
+The splits share no safe composition (set of safe emoji), and the training script draws no safe scene with one of those
+of two or more emoji (single emoji it must see: they are the classes).
 """
 
 import json
