@@ -56,7 +56,8 @@ pub struct Job {
 /// Whatever went wrong; then nothing is left behind.
 pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let clock = Instant::now();
-    let (files, _made) = plan_files(job)?;
+    // Declared first, so that temporary files are gone from a folder before it goes.
+    let Plan { files, made: _made } = plan_files(job)?;
     let models = files.iter().map(|(input, _)| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
     models.iter().try_for_each(Model::check_self_contained)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
@@ -132,6 +133,12 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     })
 }
 
+/// Each input with its output, and the folder if one had to be made for them.
+struct Plan {
+    files: Vec<(PathBuf, PathBuf)>,
+    made: Option<MadeFolder>,
+}
+
 /// A folder made for the outputs; goes away again if nothing was put into it.
 struct MadeFolder(PathBuf);
 
@@ -162,8 +169,8 @@ fn publish(staged: Vec<Staged>, force: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Each input file with its output, checked before any work is done, and the folder if one had to be made.
-fn plan_files(job: &Job) -> Result<(Vec<(PathBuf, PathBuf)>, Option<MadeFolder>), Error> {
+/// Decides what goes where, and checks it before any work is done.
+fn plan_files(job: &Job) -> Result<Plan, Error> {
     let mut made = None;
     let files = match &job.model {
         ModelFiles::Single { path, .. } => vec![(path.clone(), job.output.clone())],
@@ -194,7 +201,7 @@ fn plan_files(job: &Job) -> Result<(Vec<(PathBuf, PathBuf)>, Option<MadeFolder>)
     for (input, output) in &files {
         check_output(input, output, job.force)?;
     }
-    Ok((files, made))
+    Ok(Plan { files, made })
 }
 
 /// The towers with the index of their file.

@@ -1,0 +1,69 @@
+//! A small job on the bundled model, for the tests of the command.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const MODEL: &str = "models/emoji-clip/model.onnx";
+
+pub fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+pub fn rewrite(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("uwm-onnx").unwrap();
+    command.current_dir(root("")).arg("rewrite").args(args);
+    command
+}
+
+/// A folder with a config whose data are the first rows of each split: the whole job in a second or two.
+pub struct Small {
+    pub folder: TempDir,
+}
+
+impl Small {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let all = std::fs::read_to_string(root("calibration/emoji/manifest.jsonl")).unwrap();
+        let (mut text, mut left) =
+            (String::new(), std::collections::HashMap::from([("calibration", 24), ("evaluation", 40)]));
+        for line in all.lines() {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            let Some(count) = left.get_mut(row["split"].as_str().unwrap()).filter(|count| **count > 0) else {
+                continue;
+            };
+            *count -= 1;
+            for image in ["safe_image", "unsafe_image"] {
+                row[image] = root("calibration/emoji").join(row[image].as_str().unwrap()).to_str().unwrap().into();
+            }
+            text += &format!("{row}\n");
+        }
+        let small = Self { folder };
+        small.write("manifest.jsonl", &text);
+        small.write("uwm.yaml", "calibration: {manifest: manifest.jsonl}\nevaluation: {manifest: manifest.jsonl}\n");
+        small
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// Names in the folder, to see that nothing was left behind.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub fn config(&self) -> String {
+        self.path("uwm.yaml")
+    }
+}
