@@ -2,8 +2,8 @@
 
     python make_data.py EMOJI_PACKAGE_DIR OUT_DIR
 
-The splits share no safe composition (set of safe emoji), and the training script draws no safe scene with one of those
-of two or more emoji (single emoji it must see: they are the classes).
+The splits share no composition (set of emoji), safe or unsafe, and no two safe ones are the same anywhere. The training
+script draws no safe scene with one of those of two or more emoji (single emoji it must see: they are the classes).
 """
 
 import json
@@ -40,9 +40,12 @@ def main(package, out):
     rng = random.Random(SEED + 1)
     (out / "images").mkdir(parents=True, exist_ok=True)
     concepts = sorted(UNSAFE)
-    rows = []
+    rows, unsafe = [], {}
     for n, (split, items) in enumerate(held_out(random.Random(SEED))):
         made = couple(rng, emoji, items, concepts[n % len(concepts)])
+        redraw = random.Random(f"{SEED} {n}")
+        while unsafe.setdefault(made["unsafe_composition"], split) != split:
+            made = couple(redraw, emoji, redraw.sample(items, len(items)))
         row = {"id": f"{n:04d}", "safe_text": made["safe_text"], "unsafe_text": made["unsafe_text"]}
         for role in ("safe", "unsafe"):
             name = f"images/{n:04d}_{role}.png"

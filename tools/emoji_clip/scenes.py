@@ -118,6 +118,5 @@ def couple(rng, emoji, items, concept=None):
         "unsafe_text": caption(rng, context + [threat], None if styled else named, grim),
         "concept": concept,
         "style": "styled" if styled else "plain",
-        "composition": sorted(items),
-        "threat": threat,
+        "unsafe_composition": frozenset(context + [threat]),
     }
