@@ -15,7 +15,7 @@ pub struct Linear {
     pub block: Option<usize>,
     /// What it is in its block: `out_proj`, `q_proj`, `fc1`, `fc2`, ...; `projection` for the tower's last layer.
     pub role: String,
-    /// The node's name (its first output where it has none).
+    /// The node's name (its place and operator where it has none).
     pub node: String,
     /// Name of the value it multiplies.
     pub input: String,
