@@ -135,6 +135,12 @@ fn data_that_is_none() {
     with("--calibration", &small.write("bad.jsonl", &format!("{bad}\n")), 3, "cannot decode the image");
     let mut unsplit = row;
     unsplit.as_object_mut().unwrap().remove("split");
+    // Relative names, so that another way to the manifest spells the images differently.
+    for image in ["safe_image", "unsafe_image"] {
+        let name = format!("{image}.png");
+        std::fs::copy(unsplit[image].as_str().unwrap(), small.path(&name)).unwrap();
+        unsplit[image] = name.into();
+    }
     let both = small.write("both.jsonl", &format!("{unsplit}\n"));
     refuses(
         &small,
