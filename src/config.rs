@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::onnx::Modality;
@@ -96,7 +96,7 @@ pub struct TowerOptions {
 }
 
 /// What is done to one tower.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Recipe {
     /// Role of the layers to edit.
     pub layers: String,

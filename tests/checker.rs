@@ -1,10 +1,12 @@
 //! The edited file passes Python's `onnx.checker`. Needs a Python with `onnx`: the one named by `UWM_TEST_PYTHON`
 //! (`tools/check.sh` makes it), else `python3`. Where there is none, the test says so and passes.
 
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 
-use uwm_onnx::onnx::{Graph, LayerEdit, Model, Patch};
+use uwm_onnx::onnx::{Graph, Model, Patch, Selection};
 use uwm_onnx::pass::Site;
 
 #[test]
@@ -27,10 +29,10 @@ fn edited_models_pass_the_checker() {
         let model = Model::open(&root.join(input)).unwrap();
         let graph = Graph::new(&model).unwrap();
         let layers = Site::find(&graph).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
-        let edits = layers.map(|l| LayerEdit { weight: l.weight, alpha: -1.0, positions: vec![0, 7, 100] });
-        let patch = Patch { source_sha256: model.sha256().to_owned(), layers: edits.collect() };
+        let select = |layer| Selection { layer, alpha: -1.0, positions: vec![0, 7, 100] };
+        let patch = Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::json!({})).unwrap();
         let output = folder.path().join("safe.onnx");
-        patch.stage(&model, &output).unwrap().publish(true).unwrap();
+        common::apply_patch(model.path(), &patch, &output);
         let check = "import onnx, sys; onnx.checker.check_model(sys.argv[1], full_check=True)";
         let result = Command::new(program).args(["-c", check]).arg(&output).output().unwrap();
         assert!(result.status.success(), "{input}: {}", String::from_utf8_lossy(&result.stderr));

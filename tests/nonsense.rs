@@ -82,7 +82,7 @@ fn models_that_cannot_be_edited() {
             let tensor = &mut proto.graph.as_mut().unwrap().initializer[0];
             (tensor.raw_data, tensor.data_location) = (None, 1);
         },
-        "external data file",
+        "does not say in which file",
     );
     refused(
         &|proto| {

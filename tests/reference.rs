@@ -3,13 +3,15 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4};
 use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{self, Batch, Samples};
-use uwm_onnx::onnx::{Graph, LayerEdit, Linear, Modality, Model, Patch};
+use uwm_onnx::onnx::{Graph, Linear, Modality, Model, Patch, Selection};
 use uwm_onnx::pass::{Embedder, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::Tract;
 use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
@@ -248,7 +250,7 @@ fn edited_models_agree() {
     let scores = Tensors::read("scores.safetensors");
     let folder = tempfile::tempdir().unwrap();
     for files in [&["clip_torchscript.onnx"][..], &["clip_dynamo.onnx"], &["text_model.onnx", "vision_model.onnx"]] {
-        let mut staged = vec![];
+        let mut edited = vec![];
         for file in files {
             let model = Model::open(&fixture(file)).unwrap();
             let graph = Graph::new(&model).unwrap();
@@ -260,12 +262,13 @@ fn edited_models_agree() {
                 let name = reference_name(&layer, &scores).unwrap();
                 let mask = scores.matrix(&format!("selected.tau=0.02.{name}"), u8::from_le_bytes);
                 let positions = mask.iter().enumerate().filter(|&(_, &m)| m == 1).map(|(p, _)| p as u32).collect();
-                LayerEdit { weight: layer.weight, alpha: -1.0, positions }
+                Selection { layer, alpha: -1.0, positions }
             });
-            let patch = Patch { source_sha256: model.sha256().to_owned(), layers: edits.collect() };
-            staged.push(patch.stage(&model, &folder.path().join(file)).unwrap());
+            let patch = Patch::make(&model, &edits.collect::<Vec<_>>(), Value::Null).unwrap();
+            edited.push(folder.path().join(file));
+            common::apply_patch(model.path(), &patch, edited.last().unwrap());
         }
-        let models: Vec<Model> = staged.iter().map(|file| Model::open(file.path()).unwrap()).collect();
+        let models: Vec<Model> = edited.iter().map(|path| Model::open(path).unwrap()).collect();
         let got = embed(&models.iter().collect::<Vec<_>>());
         check_embeddings(&got, "embeddings_after.safetensors");
         check_metrics(got, "metrics_after_tau0.02");

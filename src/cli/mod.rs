@@ -1,12 +1,14 @@
 //! The command line: arguments in, calls, exit code out. No logic of its own.
 
+mod apply;
+mod compare;
 mod progress;
 mod rewrite;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use miette::Diagnostic;
 
 use crate::pass::Error;
@@ -23,6 +25,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Rewrite(rewrite::Args),
+    Apply(apply::Apply),
+    Revert(apply::Revert),
+    Verify(compare::Verify),
+    Diff(compare::Diff),
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Text for a terminal.
+    Human,
+    /// One JSON value.
+    Json,
 }
 
 /// What the process ends with.
@@ -31,6 +46,8 @@ enum Command {
 pub enum Exit {
     /// All done.
     Ok = 0,
+    /// `verify` and `diff`: the answer is no.
+    Differs = 1,
     /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
     /// A model or data file that cannot be used.
@@ -45,10 +62,14 @@ pub enum Exit {
 pub fn main() -> ExitCode {
     crate::guard::quiet_guarded_panics();
     let result = match Cli::parse().command {
-        Command::Rewrite(args) => args.run(),
+        Command::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Verify(args) => args.run(),
+        Command::Diff(args) => args.run(),
     };
     let exit = match result {
-        Ok(text) => print(&text),
+        Ok((text, exit)) => print(&text, exit),
         Err(error) => {
             eprintln!("{}", paragraph(&error));
             exit_of(&error)
@@ -57,15 +78,16 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-/// Prints the result. A reader that closes the pipe has seen enough; any other failure loses the result and is one.
-fn print(text: &str) -> Exit {
+/// Prints the result and gives the exit code. A reader that closes the pipe has seen enough; any other failure loses the
+/// result and is one.
+fn print(text: &str, exit: Exit) -> Exit {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("error[output-unwritable]: the edited model was written, the result cannot be printed: {error}");
+            eprintln!("error[output-unwritable]: the work was done, its result cannot be printed: {error}");
             Exit::Usage
         }
-        _ => Exit::Ok,
+        _ => exit,
     }
 }
 
@@ -75,7 +97,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Config(_)
         | Error::Missing { .. }
         | Error::Conflict { .. }
-        | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. }) => Exit::Usage,
+        | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
         Error::Shape { .. }
         | Error::Onnx(_)
         | Error::Dataset(_)

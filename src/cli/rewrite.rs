@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 
+use super::Format;
 use super::progress::Bars;
 use crate::config::{Config, DataRef};
 use crate::onnx::Modality;
@@ -29,9 +30,16 @@ pub struct Args {
     /// Where the edited file goes; a folder when both --text and --vision are given.
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
-    /// Replace an output that exists.
+    /// Write the edit itself too, as a patch for apply, revert and verify; a folder when both --text and --vision are
+    /// given.
+    #[arg(long, value_name = "PATH")]
+    patch_out: Option<PathBuf>,
+    /// Replace outputs that exist, and edit a model that was edited before.
     #[arg(long)]
     force: bool,
+    /// Do not append metadata_props that say what was done.
+    #[arg(long)]
+    no_provenance: bool,
     /// The configuration [default: uwm.yaml beside the model, if there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -62,12 +70,6 @@ pub struct Args {
     /// How to print the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 impl Args {
@@ -116,7 +118,14 @@ impl Args {
             tower.tau = self.tau.or(tower.tau);
             tower.alpha = self.alpha.or(tower.alpha);
         }
-        Ok(Job { model, output: self.output, force: self.force, config })
+        Ok(Job {
+            model,
+            output: self.output,
+            patch: self.patch_out,
+            force: self.force,
+            provenance: !self.no_provenance,
+            config,
+        })
     }
 }
 

@@ -56,7 +56,7 @@ pub enum Error {
     #[diagnostic(
         code("tensor-unsupported"),
         help(
-            "only float32 weights stored in raw_data inside the .onnx file are supported so far; convert the model to that form"
+            "float, double, half and bfloat16 weights and 8- and 4-bit codes with constant scales can be edited, in the model file or beside it; export the model in one of these forms"
         )
     )]
     Tensor {
@@ -96,12 +96,36 @@ pub enum Error {
     },
     /// The patch was made for something else.
     #[error("{}: the patch does not fit: {reason}", path.display())]
-    #[diagnostic(code("patch-mismatch"), help("apply the patch to the very file it was made from"))]
+    #[diagnostic(
+        code("patch-mismatch"),
+        help(
+            "apply a patch to the very files it was made from, or with --match layers to the same model in another precision or layout; revert the very file that apply wrote"
+        )
+    )]
     Patch {
         /// The file.
         path: PathBuf,
         /// What differs.
         reason: String,
+    },
+    /// The patch file cannot be read.
+    #[error("{} is not a readable patch: {reason}", path.display())]
+    #[diagnostic(code("patch-unreadable"), help("give a file that --patch-out wrote"))]
+    PatchFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model was edited before.
+    #[error("{} was edited by this tool before (its metadata have uwm.version)", path.display())]
+    #[diagnostic(
+        code("model-edited"),
+        help("edit the original; or pass --force to edit it once more, which its metadata will tell")
+    )]
+    Edited {
+        /// The file.
+        path: PathBuf,
     },
     /// The output cannot be written.
     #[error("cannot write {}: {source}", path.display())]

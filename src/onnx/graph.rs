@@ -1,10 +1,10 @@
 //! Who makes and who uses each value of the main graph.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::error::Error;
-use super::model::Model;
-use super::proto::{GraphProto, NodeProto, TensorProto};
+use super::model::{Constant, Model};
+use super::proto::{GraphProto, NodeProto};
 
 /// An index over a model's main graph. Values are named by strings, as in the file.
 pub struct Graph<'m> {
@@ -12,7 +12,7 @@ pub struct Graph<'m> {
     pub model: &'m Model,
     producers: HashMap<&'m str, usize>,
     consumers: HashMap<&'m str, Vec<usize>>,
-    initializers: HashMap<&'m str, &'m TensorProto>,
+    initializers: HashSet<&'m str>,
 }
 
 impl<'m> Graph<'m> {
@@ -24,13 +24,9 @@ impl<'m> Graph<'m> {
     pub fn new(model: &'m Model) -> Result<Self, Error> {
         let graph = model.graph();
         let invalid = |reason| Error::InvalidGraph { path: model.path().to_owned(), reason };
-        let mut initializers = HashMap::new();
-        for tensor in &graph.initializer {
-            if initializers.insert(tensor.name.as_str(), tensor).is_some() {
-                return Err(invalid(format!("two initializers are named '{}'", tensor.name)));
-            }
-        }
-        let mut known: BTreeSet<&str> = initializers.keys().copied().collect();
+        // Names should be unique; files where they are not exist and run. Who asks for such a constant is told.
+        let initializers: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let mut known: BTreeSet<&str> = initializers.iter().copied().collect();
         known.extend(graph.input.iter().map(|input| input.name.as_str()));
         known.extend(graph.sparse_initializer.iter().filter_map(|s| Some(s.values.as_ref()?.name.as_str())));
         let (mut producers, mut consumers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
@@ -69,18 +65,26 @@ impl<'m> Graph<'m> {
         self.consumers.get(value).map_or(&[], Vec::as_slice)
     }
 
-    /// The initializer of that name.
-    pub fn initializer(&self, name: &str) -> Option<&'m TensorProto> {
-        self.initializers.get(name).copied()
+    /// Whether an initializer has that name.
+    pub fn is_initializer(&self, name: &str) -> bool {
+        self.initializers.contains(name)
     }
 
-    /// The initializer behind `value`, seen through `Identity` nodes (the TorchScript exporter ties equal weights
-    /// with them).
-    pub fn constant(&self, value: &str) -> Option<&'m TensorProto> {
+    /// The constant that `value` is: an initializer, or the value of a `Constant` node. `None` if it is computed; an
+    /// error if it is a constant that cannot be told from another.
+    pub fn held(&self, value: &str) -> Option<Result<Constant<'m>, String>> {
+        let node = self.producer(value).is_some_and(|node| node.op_type == "Constant");
+        (node || self.is_initializer(value))
+            .then(|| self.model.constant(value).map_err(|reason| format!("'{value}', where {reason}")))
+    }
+
+    /// The constant behind `value`, seen through `Identity` nodes (the TorchScript exporter ties equal weights with
+    /// them).
+    pub fn constant(&self, value: &str) -> Option<Result<Constant<'m>, String>> {
         let mut value = value;
         loop {
-            if let Some(tensor) = self.initializer(value) {
-                return Some(tensor);
+            if let Some(constant) = self.held(value) {
+                return Some(constant);
             }
             let node = self.producer(value).filter(|node| node.op_type == "Identity")?;
             // Topological order was checked, so the chain ends.
@@ -107,7 +111,7 @@ impl<'m> Graph<'m> {
     /// Names of the graph inputs that are not initializers (IR versions below 4 list those as inputs too).
     pub fn inputs(&self) -> Vec<&'m str> {
         let graph: &GraphProto = self.model.graph();
-        graph.input.iter().map(|i| i.name.as_str()).filter(|name| !self.initializers.contains_key(name)).collect()
+        graph.input.iter().map(|i| i.name.as_str()).filter(|name| !self.initializers.contains(name)).collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Linear layers: constant 2-D weights with tower, block and role.
 
-use super::error::Error;
-use super::graph::{Graph, label};
-use super::proto::{NodeProto, TensorProto};
+use std::collections::HashMap;
+
+use super::graph::{Graph, label, uses};
+use super::operand::{Product, is_product, product};
+use super::proto::{FunctionProto, NodeProto};
 use super::tensor::Weight;
 use super::towers::{Modality, Tower};
 
-/// A linear layer: a MatMul or Gemm with a constant weight.
+/// A linear layer: a MatMul or Gemm, or a fused or quantised form of them, with a constant weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linear {
     /// The tower it belongs to.
@@ -25,7 +27,7 @@ pub struct Linear {
     pub shared_with: Vec<String>,
 }
 
-/// A MatMul or Gemm (or a fused or quantised form) whose weight is not an initializer this tool can edit.
+/// A matrix product whose weight this tool cannot edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opaque {
     /// The tower it belongs to.
@@ -38,25 +40,21 @@ pub struct Opaque {
     pub weight: String,
 }
 
-/// Operators that multiply by a weight, in `ai.onnx` and `com.microsoft`.
-const MATRIX_PRODUCTS: [&str; 8] =
-    ["MatMul", "Gemm", "FusedMatMul", "FusedGemm", "MatMulInteger", "QLinearMatMul", "QGemm", "MatMulNBits"];
-
 /// All linear layers of the given towers, in graph order, and the nodes with a role that could not be understood.
 ///
 /// Roles and block numbers come from the exporters' module paths: the node names of the TorchScript exporter, or the
 /// `pkg.torch.onnx.name_scopes` metadata of the dynamo exporter. Layers that several towers feed (the similarity of
 /// text and image) belong to none and are left out.
-///
-/// # Errors
-/// [`Error::Tensor`] for a weight with an impossible shape.
-pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<(Vec<Linear>, Vec<Opaque>), Error> {
+pub fn find_layers(graph: &Graph, towers: &[Tower]) -> (Vec<Linear>, Vec<Opaque>) {
     let depends = graph.dependencies();
     let (mut layers, mut opaque) = (vec![], vec![]);
-    for (index, node) in graph.nodes().iter().enumerate().filter(|(_, n)| MATRIX_PRODUCTS.contains(&&*n.op_type)) {
-        let Some(input) = node.input.first().map(String::as_str) else { continue };
-        let Some(&inputs) = depends.get(input) else { continue };
-        let Some(tower) = towers.iter().find(|tower| inputs & !tower.inputs == 0) else { continue };
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let hidden = hidden_product(graph, node);
+        if !is_product(node) && hidden.is_none() {
+            continue;
+        }
+        let inputs = uses(node).iter().filter_map(|value| depends.get(value)).fold(0, |a, b| a | b);
+        let Some(tower) = towers.iter().find(|tower| inputs != 0 && inputs & !tower.inputs == 0) else { continue };
         let path = module_path(node);
         let block = path.iter().enumerate().rev().skip(1).find_map(|(k, part)| part.parse().ok().filter(|_| k > 0));
         let role = match path.last() {
@@ -65,67 +63,33 @@ pub fn find_layers(graph: &Graph, towers: &[Tower]) -> Result<(Vec<Linear>, Vec<
             _ => "unknown".to_owned(),
         };
         let name = if node.name.is_empty() { label(node, index) } else { node.name.clone() };
-        let Some((input, tensor, transposed)) = linear_parts(graph, node) else {
-            let weight = node.input.get(1).map_or("nothing".to_owned(), |value| match graph.producer(value) {
-                Some(producer) => format!("'{value}', made by {}", producer.op_type),
-                None => format!("'{value}'"),
-            });
-            opaque.push(Opaque { modality: tower.modality, role, node: name, weight });
-            continue;
-        };
-        layers.push(Linear {
-            modality: tower.modality,
-            block,
-            role,
-            node: name,
-            input: input.to_owned(),
-            weight: Weight {
-                initializer: tensor.name.clone(),
-                shape: logical_shape(graph, tensor, transposed)?,
-                transposed,
-            },
-            shared_with: other_users(graph, &tensor.name, index),
-        });
+        match hidden.map_or_else(|| product(graph, node), Err) {
+            Ok(Product { input, weight }) => layers.push(Linear {
+                modality: tower.modality,
+                block,
+                role,
+                node: name,
+                input: input.to_owned(),
+                shared_with: other_users(graph, &weight.initializer, index),
+                weight,
+            }),
+            Err(weight) => opaque.push(Opaque { modality: tower.modality, role, node: name, weight }),
+        }
     }
-    Ok((layers, opaque))
+    (layers, opaque)
 }
 
-/// Input value, weight and whether it is stored `[I, O]`, if the node is a linear layer.
-fn linear_parts<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Option<(&'m str, &'m TensorProto, bool)> {
-    if !node.domain.is_empty() && node.domain != "ai.onnx" {
-        return None;
+/// Where a node's weights are out of reach, if it is no product itself and holds some: in its bodies, or in the
+/// function that it calls.
+fn hidden_product(graph: &Graph, node: &NodeProto) -> Option<String> {
+    let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    if bodies.flat_map(|body| &body.node).any(is_product) {
+        return Some("in a subgraph of this node; such weights are left alone".to_owned());
     }
-    let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name).map_or(0, |a| a.i);
-    let transposed = match node.op_type.as_str() {
-        "MatMul" => true,
-        "Gemm" if attribute("transA") == 0 => attribute("transB") == 0,
-        _ => return None,
-    };
-    let [input, weight, ..] = node.input.as_slice() else { return None };
-    let tensor = graph.constant(weight).filter(|tensor| tensor.dims.len() == 2)?;
-    Some((input, tensor, transposed))
-}
-
-fn logical_shape(graph: &Graph, tensor: &TensorProto, transposed: bool) -> Result<[usize; 2], Error> {
-    let mut shape = [0; 2];
-    for (side, &dim) in shape.iter_mut().zip(&tensor.dims) {
-        *side = usize::try_from(dim).ok().filter(|&n| n > 0).ok_or_else(|| Error::Tensor {
-            path: graph.model.path().to_owned(),
-            tensor: tensor.name.clone(),
-            reason: format!("its dimensions {:?} are not all positive", tensor.dims),
-        })?;
-    }
-    if transposed {
-        shape.reverse();
-    }
-    if shape[0].checked_mul(shape[1]).and_then(|n| u32::try_from(n).ok()).is_none() {
-        return Err(Error::Tensor {
-            path: graph.model.path().to_owned(),
-            tensor: tensor.name.clone(),
-            reason: format!("its dimensions {:?} are beyond 2^32 elements", tensor.dims),
-        });
-    }
-    Ok(shape)
+    let called =
+        |f: &&FunctionProto| f.name == node.op_type && f.domain == node.domain && f.node.iter().any(is_product);
+    graph.model.proto().functions.iter().find(called)?;
+    Some(format!("in the function {} that this node calls; such weights are left alone", node.op_type))
 }
 
 /// The parts of the PyTorch module path a node was exported from; empty where the exporter left none.
@@ -140,19 +104,21 @@ fn module_path(node: &NodeProto) -> Vec<String> {
     }
     let mut parts: Vec<String> =
         node.name.split(['/', '.']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    if parts.last().is_some_and(|last| last.starts_with(&node.op_type)) {
+    // The operator's own name, which quantisers keep and lengthen: `MatMul_quant`, `MatMul_Q4`.
+    let operators = [node.op_type.as_str(), "MatMul", "Gemm"];
+    if parts.last().is_some_and(|last| operators.iter().any(|operator| last.starts_with(operator))) {
         parts.pop();
     }
     parts
 }
 
-/// Nodes other than `user` that use the initializer, also through `Identity`.
+/// Nodes other than `user` that use the constant, also through the nodes that [`product`] looks through.
 fn other_users(graph: &Graph, initializer: &str, user: usize) -> Vec<String> {
     let (mut pending, mut users) = (vec![initializer], vec![]);
     while let Some(value) = pending.pop() {
         for &index in graph.consumers(value) {
             let node = &graph.nodes()[index];
-            if node.op_type == "Identity" {
+            if matches!(&*node.op_type, "Identity" | "Cast" | "Transpose" | "DequantizeLinear") {
                 pending.extend(node.output.iter().map(String::as_str));
             } else if index != user {
                 users.push(label(node, index));
@@ -160,4 +126,10 @@ fn other_users(graph: &Graph, initializer: &str, user: usize) -> Vec<String> {
         }
     }
     users
+}
+
+/// The weights of all matrix products in the graph, whatever tower they are of, by the name of their tensor.
+pub fn weights(graph: &Graph) -> HashMap<String, Weight> {
+    let products = graph.nodes().iter().filter(|node| is_product(node)).filter_map(|node| product(graph, node).ok());
+    products.map(|product| (product.weight.initializer.clone(), product.weight)).collect()
 }

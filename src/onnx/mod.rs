@@ -4,15 +4,29 @@
 //! ([`find_layers`]); a part of the graph can be cut out without its weights ([`Skeleton`]); an edit is a value
 //! ([`Patch`]) that is applied to the file's bytes. This room knows nothing of calibration, scores or metrics.
 
+mod codes;
+mod diff;
+mod edit;
+mod element;
 mod error;
+mod external;
 mod graph;
 mod layers;
 mod map;
 mod model;
+mod operand;
+mod outline;
+mod output;
 mod patch;
+mod scratch;
 mod skeleton;
+mod source;
+mod spans;
+mod storage;
 mod tensor;
 mod towers;
+mod values;
+mod wire;
 
 /// The ONNX messages, generated from `proto/onnx.proto`.
 #[allow(missing_docs, clippy::doc_markdown)]
@@ -20,11 +34,20 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
 }
 
+pub use diff::{Diff, TensorDiff, diff};
+pub use edit::{LayerEdit, Originals};
+pub use element::Element;
 pub use error::Error;
+pub use external::check_location;
 pub use graph::Graph;
 pub use layers::{Linear, Opaque, find_layers};
-pub use model::Model;
-pub use patch::{LayerEdit, Patch, Staged, check_output};
+pub use model::{Constant, Model};
+pub use output::{Outputs, check_output, folder_of};
+pub use patch::{
+    Difference, Names, Patch, PatchLayer, Plan, Selection, SourceFile, compare, edits_of, is_edited, provenance_key,
+    sample_positions, stage,
+};
 pub use skeleton::Skeleton;
-pub use tensor::Weight;
+pub use source::Source;
+pub use tensor::{Layout, Weight};
 pub use towers::{InputShape, Modality, Tower, find_towers};

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::graph::{Graph, uses};
+use super::model::Model;
 use super::proto::tensor_proto::{DataLocation, DataType};
 use super::proto::type_proto::{Tensor as TensorType, Value as Type};
-use super::proto::{GraphProto, ModelProto, StringStringEntryProto, TensorProto, TypeProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto};
+use super::proto::{TensorProto, TypeProto, ValueInfoProto};
+use super::source::Source;
 
 /// Below this many bytes an initializer is copied rather than referred to: shapes and scalars, which runtimes want
 /// at hand when they load a graph.
@@ -29,26 +32,29 @@ impl Skeleton {
     pub fn extract(graph: &Graph, outputs: &[&str]) -> Result<Self, Error> {
         let model = graph.model;
         let original = model.graph();
-        let (folder, location) = locate(model.path())?;
+        let files = Files::locate(model)?;
         let mut needed: HashSet<&str> = outputs.iter().copied().collect();
-        let mut node = vec![];
+        let (mut node, mut initializer) = (vec![], vec![]);
         for candidate in original.node.iter().rev() {
-            if candidate.output.iter().any(|output| needed.contains(output.as_str())) {
-                needed.extend(uses(candidate));
-                node.push(candidate.clone());
+            if !candidate.output.iter().any(|output| needed.contains(output.as_str())) {
+                continue;
+            }
+            needed.extend(uses(candidate));
+            match constant_value(candidate) {
+                // As an initializer it can be referred to.
+                Some((name, value)) => {
+                    initializer.push(TensorProto { name: name.to_owned(), ..files.refer(model, value) });
+                }
+                None => node.push(files.refer_in(model, candidate)),
             }
         }
         node.reverse();
-        let initializer = original
-            .initializer
-            .iter()
-            .filter(|tensor| needed.contains(tensor.name.as_str()))
-            .map(|tensor| refer(tensor, model.offset_of(tensor.raw_data.as_deref().unwrap_or(&[])), &location))
-            .collect();
+        let own = original.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
+        initializer.extend(own.map(|tensor| files.refer(model, tensor)));
         let input = original
             .input
             .iter()
-            .filter(|i| needed.contains(i.name.as_str()) && graph.initializer(&i.name).is_none())
+            .filter(|i| needed.contains(i.name.as_str()) && !graph.is_initializer(&i.name))
             .cloned()
             .collect();
         let output = outputs.iter().map(|&name| declare(original, name)).collect();
@@ -67,7 +73,7 @@ impl Skeleton {
             }),
             ..ModelProto::default()
         };
-        Ok(Self { proto, folder })
+        Ok(Self { proto, folder: files.folder })
     }
 
     /// The cut model. Its large initializers are external data in [`Skeleton::folder`].
@@ -86,39 +92,89 @@ impl Skeleton {
     }
 }
 
-/// The file's real folder and name, links resolved: runtimes refuse data behind links that leave the folder.
-fn locate(path: &Path) -> Result<(PathBuf, String), Error> {
-    let real = path.canonicalize().map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
-    let utf8 = |what: Option<&str>| {
-        what.map(str::to_owned).ok_or_else(|| Error::Io {
-            action: "refer to",
-            path: path.to_owned(),
-            source: std::io::Error::other("its path is not valid UTF-8"),
-        })
-    };
-    let name = utf8(real.file_name().and_then(|name| name.to_str()))?;
-    let folder = utf8(real.parent().and_then(Path::to_str))?;
-    Ok((folder.into(), name))
+/// The model's files as a runtime is to find them: by names below one folder. Real paths, links resolved: runtimes
+/// refuse data behind links that leave the folder.
+struct Files {
+    folder: PathBuf,
+    names: Vec<String>,
 }
 
-fn refer(tensor: &TensorProto, offset: Option<usize>, location: &str) -> TensorProto {
-    let (Some(raw), Some(offset)) = (&tensor.raw_data, offset) else { return tensor.clone() };
-    if raw.len() < INLINE_BYTES {
-        return tensor.clone();
+impl Files {
+    fn locate(model: &Model) -> Result<Self, Error> {
+        let io = |path: &Path, source| Error::Io { action: "refer to", path: path.to_owned(), source };
+        let real = |source: &Source| source.path().canonicalize().map_err(|e| io(source.path(), e));
+        let paths = model.sources().iter().map(real).collect::<Result<Vec<_>, _>>()?;
+        let mut folder = paths[0].parent().unwrap_or(Path::new("")).to_owned();
+        while !paths.iter().all(|path| path.starts_with(&folder)) && folder.pop() {}
+        let name = |path: &PathBuf| {
+            let name = path.strip_prefix(&folder).ok().and_then(Path::to_str).filter(|_| folder.to_str().is_some());
+            name.map(str::to_owned).ok_or_else(|| io(path, std::io::Error::other("its path is not valid UTF-8")))
+        };
+        let names = paths.iter().map(name).collect::<Result<_, _>>()?;
+        Ok(Self { folder, names })
     }
-    let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
-    TensorProto {
-        dims: tensor.dims.clone(),
-        data_type: tensor.data_type,
-        name: tensor.name.clone(),
-        data_location: DataLocation::External as i32,
-        external_data: vec![
-            entry("location", location.to_owned()),
-            entry("offset", offset.to_string()),
-            entry("length", raw.len().to_string()),
-        ],
-        ..TensorProto::default()
+
+    /// The tensor with its values referred to, unless they are few or in a typed field.
+    fn refer(&self, model: &Model, tensor: &TensorProto) -> TensorProto {
+        let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
+        let external_data = if tensor.data_location() == DataLocation::External {
+            let renamed = |old: &StringStringEntryProto| match old.key.as_str() {
+                "location" => model
+                    .locations()
+                    .iter()
+                    .find(|(spelling, _)| *spelling == old.value)
+                    .map(|(_, source)| entry("location", self.names[*source].clone())),
+                "offset" | "length" => Some(old.clone()),
+                // What else may stand there is not needed to find the values.
+                _ => None,
+            };
+            tensor.external_data.iter().filter_map(renamed).collect()
+        } else {
+            let raw = tensor.raw_data.as_ref().filter(|raw| raw.len() >= INLINE_BYTES);
+            let Some((raw, offset)) = raw.and_then(|raw| Some((raw, model.offset_of(raw)?))) else {
+                return tensor.clone();
+            };
+            vec![
+                entry("location", self.names[0].clone()),
+                entry("offset", offset.to_string()),
+                entry("length", raw.len().to_string()),
+            ]
+        };
+        TensorProto {
+            dims: tensor.dims.clone(),
+            data_type: tensor.data_type,
+            name: tensor.name.clone(),
+            data_location: DataLocation::External as i32,
+            external_data,
+            ..TensorProto::default()
+        }
     }
+
+    /// The node with the external tensors of its attributes and bodies referred to.
+    fn refer_in(&self, model: &Model, node: &NodeProto) -> NodeProto {
+        let mut node = node.clone();
+        for attribute in &mut node.attribute {
+            for tensor in attribute.t.iter_mut().chain(&mut attribute.tensors) {
+                *tensor = self.refer_external(model, tensor);
+            }
+            for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                body.node = body.node.iter().map(|inner| self.refer_in(model, inner)).collect();
+                body.initializer = body.initializer.iter().map(|t| self.refer_external(model, t)).collect();
+            }
+        }
+        node
+    }
+
+    fn refer_external(&self, model: &Model, tensor: &TensorProto) -> TensorProto {
+        let external = tensor.data_location() == DataLocation::External;
+        if external { self.refer(model, tensor) } else { tensor.clone() }
+    }
+}
+
+/// Output and tensor of a `Constant` node.
+fn constant_value(node: &NodeProto) -> Option<(&str, &TensorProto)> {
+    let value = node.attribute.iter().find(|attribute| attribute.name == "value")?.t.as_ref()?;
+    (node.op_type == "Constant").then_some((node.output.first()?, value))
 }
 
 /// The output's own declaration, or one that says no more than "float tensor".

@@ -1,83 +1,138 @@
-//! Elements of weight tensors: where they are in the file and what they mean.
-//!
-//! The only place that knows how a logical `[out, in]` position becomes a byte.
+//! The weight of a linear layer: what a logical `[out, in]` position is in the tensor that holds it.
 
 use ndarray::Array2;
 
+use super::codes::{Codes, Parameters};
+use super::element::Element;
 use super::error::Error;
 use super::model::Model;
-use super::proto::TensorProto;
-use super::proto::tensor_proto::{DataLocation, DataType};
+use super::storage::Stored;
 
 /// A constant 2-D weight of a linear layer, in its logical orientation `[O, I]` (out x in).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weight {
-    /// The initializer's name.
+    /// Name of the tensor: an initializer, or the output of a `Constant` node.
     pub initializer: String,
     /// `[O, I]`.
     pub shape: [usize; 2],
-    /// Whether the file stores `[I, O]` (MatMul, Gemm without `transB`).
+    /// How the tensor lays its elements out.
+    pub layout: Layout,
+    /// What its elements stand for, if they are codes.
+    pub codes: Option<Codes>,
+}
+
+/// Rows and columns as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether they are `[I, O]` (MatMul, Gemm without `transB`).
     pub transposed: bool,
+    /// Elements from one row to the next: the columns, and where blocks are filled up, more.
+    pub pitch: usize,
+}
+
+/// A weight's tensor, found and checked, with what is needed to read or edit it.
+pub struct Opened {
+    /// Where its bytes are.
+    pub stored: Stored,
+    /// What they are: the tensor's type, or that of the codes packed in it.
+    pub element: Element,
+    /// Zero points and scales, for codes.
+    pub parameters: Option<Parameters>,
 }
 
 impl Weight {
+    /// Rows and columns as they are stored.
+    pub fn stored_shape(&self) -> [usize; 2] {
+        let [out, inputs] = self.shape;
+        if self.layout.transposed { [inputs, out] } else { [out, inputs] }
+    }
+
+    /// Row and column, as they are stored, of logical element `[o, i]` (given as `o * I + i`).
+    pub fn stored_position(&self, logical: usize) -> [usize; 2] {
+        let inputs = self.shape[1];
+        let (o, i) = (logical / inputs, logical % inputs);
+        if self.layout.transposed { [i, o] } else { [o, i] }
+    }
+
     /// Index of logical element `[o, i]` (given as `o * I + i`) in the tensor as it is stored.
     pub fn stored_index(&self, logical: usize) -> usize {
-        let [rows, columns] = self.shape;
-        let (o, i) = (logical / columns, logical % columns);
-        if self.transposed { i * rows + o } else { logical }
+        let [row, column] = self.stored_position(logical);
+        row * self.layout.pitch + column
     }
 
-    /// The values as `[O, I]`.
+    /// Finds the tensor and checks that it can be edited.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if the tensor's type or storage is not supported.
-    pub fn read(&self, model: &Model) -> Result<Array2<f32>, Error> {
-        let raw = self.raw(model)?;
-        let values = raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        let [rows, columns] = self.shape;
-        let stored = if self.transposed { (columns, rows) } else { (rows, columns) };
-        let array = Array2::from_shape_vec(stored, values).expect("raw() checked the length");
-        Ok(if self.transposed { array.reversed_axes() } else { array })
+    /// [`Error::Tensor`] if its type or storage is not supported, or its size or parameters are not what its shape
+    /// needs.
+    pub fn open(&self, model: &Model) -> Result<Opened, Error> {
+        self.try_open(model).map_err(|reason| model.unusable(&self.initializer, reason))
     }
 
-    /// Where the tensor's bytes begin in the file; element `k` (as stored) is at `4 k` behind it.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] if the tensor's type or storage is not supported.
-    pub fn file_offset(&self, model: &Model) -> Result<usize, Error> {
-        let raw = self.raw(model)?;
-        Ok(model.offset_of(raw).expect("raw_data is a slice of the map"))
-    }
-
-    fn raw<'m>(&self, model: &'m Model) -> Result<&'m [u8], Error> {
-        let unusable =
-            |reason: String| Error::Tensor { path: model.path().to_owned(), tensor: self.initializer.clone(), reason };
-        let tensor = model
-            .graph()
-            .initializer
-            .iter()
-            .find(|tensor| tensor.name == self.initializer)
-            .ok_or_else(|| unusable("there is no initializer of that name".to_owned()))?;
-        let raw = float_raw_data(tensor).map_err(unusable)?;
-        let [rows, columns] = self.shape;
-        let expected = rows.checked_mul(columns).and_then(|n| n.checked_mul(4));
-        if expected != Some(raw.len()) {
-            return Err(unusable(format!("its shape {:?} needs other than its {} bytes", tensor.dims, raw.len())));
+    fn try_open(&self, model: &Model) -> Result<Opened, String> {
+        let constant = model.constant(&self.initializer)?;
+        let stored = Stored::find(model, constant)?;
+        let element = match &self.codes {
+            Some(codes) => codes.element.unwrap_or(stored.element),
+            None => stored.element,
+        };
+        match &self.codes {
+            None if !element.is_float() => {
+                return Err(format!("its elements are {}, and nothing says what they stand for", element.name()));
+            }
+            Some(_) if element.is_float() => {
+                return Err(format!("its elements should be codes, and they are {}", element.name()));
+            }
+            _ => {}
         }
-        Ok(raw)
+        let [rows, _] = self.stored_shape();
+        let needed = rows.checked_mul(self.layout.pitch).and_then(|count| element.bytes(count));
+        if needed.is_none() || needed != stored.element.bytes(stored.count) {
+            return Err(format!("its shape {:?} does not hold {:?} weights", constant.tensor.dims, self.shape));
+        }
+        let parameters =
+            self.codes.as_ref().map(|codes| codes.load(model, self.stored_shape(), element)).transpose()?;
+        Ok(Opened { stored, element, parameters })
+    }
+
+    /// The values as `[O, I]`, dequantised where they are codes.
+    ///
+    /// # Errors
+    /// Those of [`Weight::open`]; [`Error::Tensor`] if the scale of its codes is not known.
+    pub fn read(&self, model: &Model) -> Result<Array2<f32>, Error> {
+        let opened = self.open(model)?;
+        if opened.parameters.as_ref().is_some_and(|parameters| !parameters.has_scale()) {
+            let reason = "the scale of its codes is not a constant that can be found".to_owned();
+            return Err(model.unusable(&self.initializer, reason));
+        }
+        let plain = opened.stored.plain(model);
+        let [rows, columns] = self.stored_shape();
+        let value = |(row, column): (usize, usize)| opened.value(&plain, [row, column], self.layout.pitch) as f32;
+        let array = Array2::from_shape_fn((rows, columns), value);
+        Ok(if self.layout.transposed { array.reversed_axes() } else { array })
+    }
+
+    /// Some of the values, at logical positions: for codes of unknown scale, up to a factor.
+    ///
+    /// # Errors
+    /// Those of [`Weight::open`].
+    pub fn sample(&self, model: &Model, positions: &[u32]) -> Result<Vec<f32>, Error> {
+        let opened = self.open(model)?;
+        let plain = opened.stored.plain(model);
+        let value =
+            |&position: &u32| opened.value(&plain, self.stored_position(position as usize), self.layout.pitch) as f32;
+        Ok(positions.iter().map(value).collect())
     }
 }
 
-/// The tensor's `raw_data`, if it is float32 stored that way; else why not.
-fn float_raw_data(tensor: &TensorProto) -> Result<&[u8], String> {
-    match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) => {}
-        Ok(other) => return Err(format!("its element type is {}, not FLOAT", other.as_str_name())),
-        Err(_) => return Err(format!("its element type is number {}, which is unknown", tensor.data_type)),
+impl Opened {
+    fn value(&self, plain: &[u8], [row, column]: [usize; 2], pitch: usize) -> f64 {
+        let element = self.element.get(plain, row * pitch + column);
+        self.parameters.as_ref().map_or(element, |parameters| parameters.value(element, [row, column]))
     }
-    if tensor.data_location() == DataLocation::External {
-        return Err("its values are in an external data file".to_owned());
+
+    /// The zero point at a stored position; 0 for floats.
+    pub fn zero(&self, position: [usize; 2]) -> f64 {
+        self.parameters.as_ref().map_or(0.0, |parameters| parameters.zero(position))
     }
-    tensor.raw_data.as_deref().ok_or_else(|| "its values are in float_data, not in raw_data".to_owned())
 }

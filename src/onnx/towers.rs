@@ -93,7 +93,7 @@ pub fn find_towers(graph: &Graph) -> Result<Vec<Tower>, Error> {
         }
     }
     if !strange.is_empty() || ids.len() > 1 || masks.len() > 1 || pixels.len() > 1 || (ids.len() + pixels.len() == 0) {
-        let inputs = graph.model.graph().input.iter().filter(|input| graph.initializer(&input.name).is_none());
+        let inputs = graph.model.graph().input.iter().filter(|input| !graph.is_initializer(&input.name));
         let all: Vec<String> = inputs.map(describe).collect();
         return Err(fail(format!(
             "cannot tell text and vision towers from its inputs ({})",

@@ -1,25 +1,32 @@
 //! The pass itself: from model files and data to an edited model and a report. Orders the other rooms' work; runs
 //! batches over a runtime.
 
+mod apply;
 mod batches;
 mod calibrate;
 mod data;
 mod embed;
 mod evaluate;
+mod files;
+mod matching;
 mod rewrite;
 mod site;
+mod timing;
+mod verify;
 
 use std::path::PathBuf;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
+pub use apply::{ApplyJob, apply, revert};
 pub use batches::Runner;
 pub use calibrate::calibrate;
 pub use embed::Embedder;
 pub use evaluate::{EvaluationData, evaluate};
 pub use rewrite::{Job, ModelFiles, rewrite};
 pub use site::Site;
+pub use verify::verify;
 
 use crate::{config, dataset, onnx, runtime, safeground, taps, uwm};
 

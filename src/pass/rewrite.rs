@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::{Map, Value, json};
+
 use super::Error;
 use super::batches::Runner;
 use super::data::Data;
+use super::files::{check, check_plain, data_files, write_model, write_plain};
 use super::site::Site;
+use super::timing::Timing;
 use crate::config::{Config, Recipe};
-use crate::onnx::{Graph, LayerEdit, Linear, Modality, Model, Patch, Staged, check_output};
+use crate::onnx::{Graph, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
 use crate::report::{BeforeAfter, Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::uwm::{Scores, adaptive};
 
@@ -32,6 +36,13 @@ pub enum ModelFiles {
 }
 
 impl ModelFiles {
+    fn inputs(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Single { path, .. } => vec![path.clone()],
+            Self::Pair { text, vision } => vec![text.clone(), vision.clone()],
+        }
+    }
+
     fn edits(&self, modality: Modality) -> bool {
         !matches!(self, Self::Single { only: Some(only), .. } if *only != modality)
     }
@@ -44,8 +55,12 @@ pub struct Job {
     pub model: ModelFiles,
     /// Where the edited file goes, or the folder for two.
     pub output: PathBuf,
-    /// Whether an existing output is replaced.
+    /// Where the patch goes, or the folder for two.
+    pub patch: Option<PathBuf>,
+    /// Whether existing outputs are replaced, and an edited model is edited again.
     pub force: bool,
+    /// Whether the edited file says in its metadata what was done to it.
+    pub provenance: bool,
     /// Recipe and data.
     pub config: Config,
 }
@@ -56,17 +71,18 @@ pub struct Job {
 /// Whatever went wrong; then nothing is left behind.
 pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let clock = Instant::now();
-    // Declared first, so that temporary files are gone from a folder before it goes.
-    let Plan { files, made: _made } = plan_files(job)?;
-    let models = files.iter().map(|(input, _)| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
-    models.iter().try_for_each(Model::check_self_contained)?;
+    let inputs = job.model.inputs();
+    let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
+    let mut outputs = Outputs::new(job.force);
+    let files = plan_files(job, &models, &mut outputs)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = find_sites(&job.model, &graphs)?;
-    let data = Data::load(&job.config, &sites)?;
+    let mut data = Data::load(&job.config, &sites)?;
     let mut plans = vec![];
     for (file, site) in sites.iter().filter(|(_, site)| job.model.edits(site.modality())) {
         let recipe = job.config.recipe(site.modality())?;
         let layers = site.select(&recipe.layers)?;
+        data.notes.extend(overridable(site, &layers));
         plans.push((*file, site, recipe, layers));
     }
     let mut timing = Timing::start(clock);
@@ -75,27 +91,36 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     timing.lap("evaluate_before");
 
     let mut edited = vec![];
+    let mut recipes = vec![];
     for (file, site, recipe, layers) in plans {
         let scores = data.calibrate(runner, site, &layers, &recipe)?;
         timing.lap("calibrate");
         for (layer, scores) in layers.into_iter().zip(scores) {
             edited.push(choose(file, layer, &scores, &recipe)?);
         }
+        recipes.push((file, site.modality(), recipe));
         timing.lap("select");
     }
 
-    let mut staged = vec![];
-    for (index, (_, output)) in files.iter().enumerate() {
-        let patch = Patch {
-            source_sha256: models[index].sha256().to_owned(),
-            layers: edited.iter().filter(|(file, ..)| *file == index).map(|(_, edit, _)| edit.clone()).collect(),
-        };
-        staged.push(patch.stage(&models[index], output)?);
+    let stop = || runner.observer.cancelled();
+    let (mut staged, mut patches) = (vec![], vec![]);
+    for (index, file) in files.iter().enumerate() {
+        let selections: Vec<Selection> =
+            edited.iter().filter(|(of, ..)| *of == index).map(|(_, selection, _)| selection.clone()).collect();
+        let patch = Patch::make(&models[index], &selections, options(&recipes, index, &data)?)?;
+        let bytes = patch.to_bytes();
+        if let Some(path) = &file.patch {
+            write_plain(&mut outputs, &bytes, path)?;
+        }
+        let plan = Plan::apply(&graphs[index], &patch, &file.names, job.provenance.then_some(&bytes))?;
+        let written = write_model(&mut outputs, &models[index], &plan, &file.names, &file.output, &stop);
+        staged.push(written.map_err(|error| if stop() { Error::Interrupted } else { error.into() })?);
+        patches.push((patch, bytes));
     }
     timing.lap("write");
 
     // What is measured is the very file that gets its name afterwards.
-    let new_models = staged.iter().map(|file| Model::open(file.path())).collect::<Result<Vec<_>, _>>()?;
+    let new_models = staged.iter().map(|file| file.open(&outputs)).collect::<Result<Vec<_>, _>>()?;
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let new_sites = find_sites(&job.model, &new_graphs)?;
     let after = data.evaluate(runner, &new_sites, "after")?;
@@ -104,28 +129,35 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let ids: Vec<EditedFile> = files
         .iter()
         .enumerate()
-        .map(|(index, (input, output))| EditedFile {
+        .map(|(index, file)| EditedFile {
             towers: sites
                 .iter()
-                .filter(|(file, site)| *file == index && job.model.edits(site.modality()))
+                .filter(|(of, site)| *of == index && job.model.edits(site.modality()))
                 .map(|(_, site)| site.modality())
                 .collect(),
-            model: FileId { path: input.clone(), sha256: models[index].sha256().to_owned() },
-            output: FileId { path: output.clone(), sha256: new_models[index].sha256().to_owned() },
+            model: FileId { path: inputs[index].clone(), sha256: models[index].sha256().to_owned() },
+            output: FileId { path: file.output.clone(), sha256: new_models[index].sha256().to_owned() },
+            data: data_files(&new_models[index], &file.names, &file.output),
+            patch: file.patch.clone().map(|path| FileId::of(path, &patches[index].1)),
         })
         .collect();
-    if runner.observer.cancelled() {
+    if stop() {
         return Err(Error::Interrupted);
     }
-    publish(staged, job.force)?;
+    outputs.publish()?;
     timing.lap("write");
 
-    let layers = edited.into_iter().map(|(_, _, layer)| layer).collect();
+    let mut kept = patches.iter().flat_map(|(patch, _)| &patch.layers);
+    let layers = edited.into_iter().map(|(_, _, layer)| EditedLayer {
+        // In the order of the files, as the patches are.
+        saturated: kept.next().map_or(0, |layer| layer.originals.saturated),
+        ..layer
+    });
     Ok(Report {
         files: ids,
         calibration_pairs: data.calibration.rows.len(),
         evaluation_quadruplets: data.evaluation.map_or(0, |set| set.rows.len()),
-        edit: Edit::new(layers),
+        edit: Edit::new(layers.collect()),
         evaluation: before.zip(after).map(|(before, after)| BeforeAfter { before, after }),
         notes: data.notes,
         runtime: runner.runtime.place(),
@@ -133,75 +165,82 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     })
 }
 
-/// Each input with its output, and the folder if one had to be made for them.
-struct Plan {
-    files: Vec<(PathBuf, PathBuf)>,
-    made: Option<MadeFolder>,
+/// What the patch says it was made with: recipe a tower, and the calibration data by content, not by path.
+fn options(recipes: &[(usize, Modality, Recipe)], file: usize, data: &Data) -> Result<Value, Error> {
+    let towers = recipes.iter().filter(|(of, ..)| *of == file);
+    let mut options: Map<String, Value> =
+        towers.map(|(_, modality, recipe)| (modality.name().to_owned(), json!(recipe))).collect();
+    let manifest = &data.calibration.path;
+    let bytes = std::fs::read(manifest).map_err(|source| crate::onnx::Error::Io {
+        action: "read",
+        path: manifest.clone(),
+        source,
+    })?;
+    let id = FileId::of(manifest.clone(), &bytes);
+    options.insert("calibration".to_owned(), json!({"pairs": data.calibration.rows.len(), "sha256": id.sha256}));
+    Ok(Value::Object(options))
 }
 
-/// A folder made for the outputs; goes away again if nothing was put into it.
-struct MadeFolder(PathBuf);
-
-impl Drop for MadeFolder {
-    fn drop(&mut self) {
-        // Fails, as it should, when the folder holds something.
-        let _ = std::fs::remove_dir(&self.0);
-    }
+/// A word on weights that a caller of the model can replace (initializers that are graph inputs too).
+fn overridable(site: &Site, layers: &[Linear]) -> Option<String> {
+    let inputs = &site.graph.model.graph().input;
+    let names: Vec<&str> = layers
+        .iter()
+        .map(|layer| layer.weight.initializer.as_str())
+        .filter(|name| inputs.iter().any(|input| input.name == *name))
+        .collect();
+    let first = names.first()?;
+    Some(format!(
+        "{} edited initializers, '{first}' first, are graph inputs too: a caller that feeds them undoes the edit",
+        names.len()
+    ))
 }
 
-/// Gives all files their names, or none: when one fails, those that took a new name are removed again. (One that
-/// replaced a file by `force` stays: what it replaced is gone.)
-fn publish(staged: Vec<Staged>, force: bool) -> Result<(), Error> {
-    let mut new = vec![];
-    for file in staged {
-        let target = file.target().to_owned();
-        let replaces = target.symlink_metadata().is_ok();
-        if let Err(error) = file.publish(force) {
-            for path in new {
-                let _ = std::fs::remove_file(path);
-            }
-            return Err(error.into());
-        }
-        if !replaces {
-            new.push(target);
-        }
-    }
-    Ok(())
+/// Where the files of one input go.
+struct Target {
+    output: PathBuf,
+    names: Names,
+    patch: Option<PathBuf>,
 }
 
 /// Decides what goes where, and checks it before any work is done.
-fn plan_files(job: &Job) -> Result<Plan, Error> {
-    let mut made = None;
-    let files = match &job.model {
-        ModelFiles::Single { path, .. } => vec![(path.clone(), job.output.clone())],
-        ModelFiles::Pair { text, vision } => {
-            for input in [text, vision] {
-                // Before the folder is made.
-                std::fs::metadata(input).map_err(|source| crate::onnx::Error::Io {
-                    action: "read",
-                    path: input.clone(),
-                    source,
-                })?;
-            }
-            if text.file_name() == vision.file_name() {
-                return Err(Error::Conflict {
-                    reason: format!("{} and {} have the same file name", text.display(), vision.display()),
-                    help: "the outputs keep the inputs' names; edit the towers one after the other, each with an -o of its own",
-                });
-            }
-            if !job.output.is_dir() {
-                std::fs::create_dir(&job.output)
-                    .map_err(|source| crate::onnx::Error::Write { path: job.output.clone(), source })?;
-                made = Some(MadeFolder(job.output.clone()));
-            }
-            let place = |input: &Path| (input.to_owned(), job.output.join(input.file_name().unwrap_or_default()));
-            vec![place(text), place(vision)]
-        }
-    };
-    for (input, output) in &files {
-        check_output(input, output, job.force)?;
+fn plan_files(job: &Job, models: &[Model], outputs: &mut Outputs) -> Result<Vec<Target>, Error> {
+    if let Some(edited) = models.iter().find(|model| is_edited(model)).filter(|_| !job.force) {
+        return Err(crate::onnx::Error::Edited { path: edited.path().to_owned() }.into());
     }
-    Ok(Plan { files, made })
+    if let ModelFiles::Pair { text, vision } = &job.model {
+        if text.file_name() == vision.file_name() {
+            return Err(Error::Conflict {
+                reason: format!("{} and {} have the same file name", text.display(), vision.display()),
+                help: "the outputs keep the inputs' names; edit the towers one after the other, each with an -o of its own",
+            });
+        }
+        for folder in std::iter::once(&job.output).chain(&job.patch) {
+            if !folder.is_dir() {
+                outputs.make_folder(folder)?;
+            }
+        }
+    }
+    let place = |model: &Model| {
+        let input = model.path();
+        let (output, patch) = match &job.model {
+            ModelFiles::Single { .. } => (job.output.clone(), job.patch.clone()),
+            ModelFiles::Pair { .. } => {
+                let patch = Path::new(input.file_name().unwrap_or_default()).with_extension("uwm");
+                (job.output.join(input.file_name().unwrap_or_default()), job.patch.as_ref().map(|f| f.join(patch)))
+            }
+        };
+        Ok(Target { names: Names::for_output(model, &output)?, output, patch })
+    };
+    let targets = models.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
+    let inputs: Vec<&Path> = models.iter().map(Model::path).collect();
+    for (target, model) in targets.iter().zip(models) {
+        check(outputs, model, &target.names, &target.output, job.force)?;
+        if let Some(patch) = &target.patch {
+            check_plain(outputs, &inputs, patch, job.force)?;
+        }
+    }
+    Ok(targets)
 }
 
 /// The towers with the index of their file.
@@ -236,49 +275,21 @@ fn choose(
     layer: Linear,
     scores: &Scores,
     recipe: &Recipe,
-) -> Result<(usize, LayerEdit, EditedLayer), Error> {
+) -> Result<(usize, Selection, EditedLayer), Error> {
     let positions = adaptive(scores.values.view(), recipe.tau)
         .map_err(|source| Error::Score { layer: layer.node.clone(), source })?;
     let described = EditedLayer {
         tower: layer.modality,
         block: layer.block,
-        role: layer.role,
-        node: layer.node,
+        role: layer.role.clone(),
+        node: layer.node.clone(),
         initializer: layer.weight.initializer.clone(),
         shape: layer.weight.shape,
         tau: recipe.tau,
         alpha: recipe.alpha,
         selected: positions.len(),
+        saturated: 0,
         undefined: scores.undefined,
     };
-    Ok((file, LayerEdit { weight: layer.weight, alpha: recipe.alpha as f32, positions }, described))
-}
-
-/// Seconds spent, by part.
-struct Timing {
-    begun: Instant,
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
-}
-
-impl Timing {
-    fn start(begun: Instant) -> Self {
-        let mut timing = Self { begun, last: begun, laps: vec![] };
-        timing.lap("load");
-        timing
-    }
-
-    fn lap(&mut self, part: &'static str) {
-        let seconds = self.last.elapsed().as_secs_f64();
-        self.last = Instant::now();
-        match self.laps.iter_mut().find(|(name, _)| *name == part) {
-            Some((_, total)) => *total += seconds,
-            None => self.laps.push((part, seconds)),
-        }
-    }
-
-    fn finish(mut self) -> Vec<(&'static str, f64)> {
-        self.laps.push(("total", self.begun.elapsed().as_secs_f64()));
-        self.laps
-    }
+    Ok((file, Selection { layer, alpha: recipe.alpha, positions }, described))
 }

@@ -23,7 +23,7 @@ impl<'m> Site<'m> {
     /// If the graph has none or they cannot be told.
     pub fn find(graph: &'m Graph<'m>) -> Result<Vec<Self>, onnx::Error> {
         let towers = find_towers(graph)?;
-        let (layers, opaque) = find_layers(graph, &towers)?;
+        let (layers, opaque) = find_layers(graph, &towers);
         let site = |tower: Tower| Site {
             graph,
             layers: layers.iter().filter(|layer| layer.modality == tower.modality).cloned().collect(),
@@ -49,7 +49,7 @@ impl<'m> Site<'m> {
             return Err(onnx::Error::Tensor {
                 path: path.to_owned(),
                 tensor: node.node.clone(),
-                reason: format!("the weight of this {role} node is {}, not a float32 initializer", node.weight),
+                reason: format!("this {role} node cannot be edited: its weight is {}", node.weight),
             });
         }
         let chosen: Vec<Linear> = self.layers.iter().filter(|layer| layer.role == role).cloned().collect();
@@ -66,21 +66,27 @@ impl<'m> Site<'m> {
                 found: if found.is_empty() { "none".to_owned() } else { found.join(", ") },
             });
         }
-        for layer in &chosen {
-            if !layer.shared_with.is_empty() {
-                return Err(onnx::Error::Tensor {
-                    path: path.to_owned(),
-                    tensor: layer.weight.initializer.clone(),
-                    reason: format!(
-                        "layer '{}' shares it with {}, which an edit would change too",
-                        layer.node,
-                        layer.shared_with.join(", ")
-                    ),
-                });
-            }
-            layer.weight.file_offset(self.graph.model)?;
-        }
+        chosen.iter().try_for_each(|layer| self.check_editable(layer))?;
         Ok(chosen)
+    }
+
+    /// Checks that a layer's weight can be edited, and that nothing else uses it.
+    ///
+    /// # Errors
+    /// [`onnx::Error::Tensor`] if not.
+    pub fn check_editable(&self, layer: &Linear) -> Result<(), onnx::Error> {
+        if !layer.shared_with.is_empty() {
+            return Err(onnx::Error::Tensor {
+                path: self.graph.model.path().to_owned(),
+                tensor: layer.weight.initializer.clone(),
+                reason: format!(
+                    "layer '{}' shares it with {}, which an edit would change too",
+                    layer.node,
+                    layer.shared_with.join(", ")
+                ),
+            });
+        }
+        layer.weight.open(self.graph.model).map(drop)
     }
 
     /// A runtime's failure, with what it was running.

@@ -1,11 +1,15 @@
 //! One result value, and its forms. Computes nothing.
 
+mod edits;
 mod json;
 mod table;
+
+pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::onnx::Modality;
 use crate::runtime::Place;
@@ -43,6 +47,14 @@ pub struct FileId {
     pub sha256: String,
 }
 
+impl FileId {
+    /// The file of these bytes.
+    pub fn of(path: PathBuf, bytes: &[u8]) -> Self {
+        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { path, sha256 }
+    }
+}
+
 /// A path need not be UTF-8, JSON must.
 fn shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
@@ -57,6 +69,12 @@ pub struct EditedFile {
     pub model: FileId,
     /// The output.
     pub output: FileId,
+    /// Data files of the output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<FileId>,
+    /// The patch, if it was wanted as a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<FileId>,
 }
 
 /// What was changed.
@@ -106,6 +124,8 @@ pub struct EditedLayer {
     pub alpha: f64,
     /// Elements changed.
     pub selected: usize,
+    /// Of these, codes that had to stop at the end of their range.
+    pub saturated: usize,
     /// What had no score.
     pub undefined: Undefined,
 }

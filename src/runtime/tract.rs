@@ -92,7 +92,9 @@ impl Session for Loaded {
                 values.push(tensor.into());
             }
             let outputs = self.plan.run(values)?;
-            outputs.iter().map(|output| Ok(output.to_plain_array_view::<f32>()?.to_owned())).collect()
+            // Half-precision graphs give half-precision values.
+            let float = |output: &TValue| Ok(output.cast_to::<f32>()?.to_plain_array_view::<f32>()?.to_owned());
+            outputs.iter().map(float).collect()
         };
         guarded(run).map_err(|reason| Error::Run { backend: NAME, reason })
     }

@@ -1,5 +1,7 @@
 //! A small job on the bundled model, for the tests of the command.
 
+#![allow(dead_code)] // each test uses a part
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -16,6 +18,23 @@ pub fn rewrite(args: &[&str]) -> Command {
     let mut command = Command::cargo_bin("uwm-onnx").unwrap();
     command.current_dir(root("")).arg("rewrite").args(args);
     command
+}
+
+/// Applies a patch that is not in a file yet.
+pub fn apply_patch(model: &Path, patch: &uwm_onnx::onnx::Patch, output: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edit.uwm");
+    std::fs::write(&file, patch.to_bytes()).unwrap();
+    let job = uwm_onnx::pass::ApplyJob {
+        model: model.to_owned(),
+        patch: file,
+        output: output.to_owned(),
+        force: true,
+        provenance: true,
+        match_layers: false,
+        patch_out: None,
+    };
+    uwm_onnx::pass::apply(&job, &|| false).unwrap();
 }
 
 /// A folder with a config whose data are the first rows of each split: the whole job in a second or two.

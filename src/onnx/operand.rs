@@ -1,0 +1,259 @@
+//! The weight operand of a matrix product: the tensor behind it, through the nodes that exporters and quantisers
+//! put in between, and the value it is multiplied with.
+
+use super::codes::{Codes, Grid};
+use super::element::Element;
+use super::graph::Graph;
+use super::model::Constant;
+use super::proto::{NodeProto, attribute_proto::AttributeType};
+use super::tensor::{Layout, Weight};
+
+/// A product of a value and a constant weight.
+pub(super) struct Product<'m> {
+    /// The value, as float.
+    pub input: &'m str,
+    /// The weight.
+    pub weight: Weight,
+}
+
+/// Operators that multiply by a weight, in `ai.onnx` and `com.microsoft`.
+pub(super) fn is_product(node: &NodeProto) -> bool {
+    matches!(
+        node.op_type.as_str(),
+        "MatMul"
+            | "Gemm"
+            | "FusedMatMul"
+            | "FusedGemm"
+            | "MatMulInteger"
+            | "QLinearMatMul"
+            | "QGemm"
+            | "MatMulNBits"
+            | "DynamicQuantizeMatMul"
+            | "MatMulIntegerToFloat"
+    ) && matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft")
+}
+
+/// Takes a matrix product apart.
+///
+/// # Errors
+/// What stands where a constant 2-D weight should be, or what else is beyond this tool.
+pub(super) fn product<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, String> {
+    let flag = |name: &str| integer(node, name).unwrap_or(0) != 0;
+    let operand = |index: usize| node.input.get(index).map(String::as_str).filter(|name| !name.is_empty());
+    let named = |index: usize| operand(index).ok_or_else(|| format!("missing (operand {index})"));
+    let constant = |index: usize| constant_name(graph, operand(index));
+    match node.op_type.as_str() {
+        "MatMul" => plain(graph, named(0)?, named(1)?, false),
+        "Gemm" | "FusedMatMul" if flag("transA") || flag("transBatchA") || flag("transBatchB") => {
+            Err("multiplied by a transposed input".to_owned())
+        }
+        "Gemm" | "FusedMatMul" => plain(graph, named(0)?, named(1)?, flag("transB")),
+        "MatMulInteger" => {
+            let scale = scales_after(graph, node);
+            quantised(graph, floats(graph, named(0)?)?, named(1)?, scale, constant(3)?, false)
+        }
+        "DynamicQuantizeMatMul" => {
+            quantised(graph, named(0)?, named(1)?, constant(2)?.into_iter().collect(), constant(3)?, false)
+        }
+        "MatMulIntegerToFloat" => {
+            let scale = constant(3)?.into_iter().collect();
+            quantised(graph, floats(graph, named(0)?)?, named(1)?, scale, constant(5)?, false)
+        }
+        "QLinearMatMul" | "QGemm" => {
+            if flag("transA") {
+                return Err("multiplied by a transposed input".to_owned());
+            }
+            let scale = constant(4)?.into_iter().collect();
+            quantised(graph, floats(graph, named(0)?)?, named(3)?, scale, constant(5)?, flag("transB"))
+        }
+        "MatMulNBits" => blocks(graph, node),
+        other => Err(format!("in an operator this tool does not edit, {other}")),
+    }
+}
+
+/// An integer attribute.
+fn integer(node: &NodeProto, name: &str) -> Option<i64> {
+    node.attribute.iter().find(|a| a.name == name && a.r#type() != AttributeType::Float).map(|a| a.i)
+}
+
+/// The weight of a product in floats, which may itself be made from codes.
+fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> Result<Product<'m>, String> {
+    let (mut value, mut transposed, mut codes) = (value, !trans_b, None);
+    // Topological order was checked, so the chain ends.
+    let constant = loop {
+        if let Some(constant) = graph.held(value) {
+            break constant?;
+        }
+        let node = graph.producer(value).ok_or_else(|| format!("'{value}', which is computed"))?;
+        let made = || format!("'{value}', made by {}", node.op_type);
+        let first = node.input.first().ok_or_else(made)?;
+        match node.op_type.as_str() {
+            "Identity" | "Cast" => {}
+            "Transpose" if swaps(node) => transposed = !transposed,
+            "DequantizeLinear" if codes.is_none() => codes = Some(node),
+            _ => return Err(made()),
+        }
+        value = first;
+    };
+    let stored = stored_shape(&constant)?;
+    let codes = codes.map(|node| dequantised(graph, node, stored)).transpose()?;
+    Ok(Product { input, weight: weight(&constant, stored, transposed, codes) })
+}
+
+fn weight(constant: &Constant, stored: [usize; 2], transposed: bool, codes: Option<Codes>) -> Weight {
+    let [rows, columns] = stored;
+    Weight {
+        initializer: constant.name.to_owned(),
+        shape: if transposed { [columns, rows] } else { stored },
+        layout: Layout { transposed, pitch: columns },
+        codes,
+    }
+}
+
+/// Whether a Transpose swaps two axes: by `perm`, or by default.
+fn swaps(node: &NodeProto) -> bool {
+    node.attribute.iter().find(|a| a.name == "perm").is_none_or(|a| a.ints == [1, 0])
+}
+
+fn stored_shape(constant: &Constant) -> Result<[usize; 2], String> {
+    let dims = &constant.tensor.dims;
+    let [rows, columns] = dims.as_slice() else {
+        return Err(format!("'{}' with {} dimensions", constant.name, dims.len()));
+    };
+    match (usize::try_from(*rows), usize::try_from(*columns)) {
+        (Ok(rows), Ok(columns)) => sized(constant.name, [rows, columns]),
+        _ => Err(format!("'{}' with dimensions {dims:?}", constant.name)),
+    }
+}
+
+fn sized(name: &str, shape: [usize; 2]) -> Result<[usize; 2], String> {
+    match shape[0].checked_mul(shape[1]) {
+        Some(count) if count > 0 && u32::try_from(count).is_ok() => Ok(shape),
+        _ => Err(format!("'{name}' of shape {shape:?}, which has no elements or more than 2^32")),
+    }
+}
+
+/// `DequantizeLinear`: per tensor, per axis, or blocked (ONNX operators, DequantizeLinear).
+fn dequantised(graph: &Graph, node: &NodeProto, shape: [usize; 2]) -> Result<Codes, String> {
+    let scale = constant_name(graph, node.input.get(1).map(String::as_str))?.ok_or("codes without a scale")?;
+    let dims = &graph.held(&scale).ok_or("codes with a computed scale")??.tensor.dims;
+    let axis = integer(node, "axis").unwrap_or(1);
+    let axis = usize::try_from(if axis < 0 { axis + 2 } else { axis }).ok().filter(|&axis| axis < 2);
+    let axis = axis.ok_or("codes with an axis out of range")?;
+    let block = integer(node, "block_size").unwrap_or(0);
+    let grid = match (dims.len(), usize::try_from(block)) {
+        (2, Ok(block)) if block > 0 => Grid::blocks(axis, block),
+        (1, _) if dims[0] != 1 => Grid::along(axis, shape),
+        (0 | 1, _) => Grid::whole(shape),
+        _ => return Err(format!("codes with a scale of dimensions {dims:?}")),
+    };
+    let zero_point = constant_name(graph, node.input.get(2).map(String::as_str).filter(|name| !name.is_empty()))?;
+    Ok(Codes { element: None, scale: vec![scale], zero_point, default_zero: 0, grid, packed_zero: false })
+}
+
+/// The weight of a product of codes: scale and zero point are for all, or one a column of the output.
+fn quantised<'m>(
+    graph: &Graph<'m>,
+    input: &'m str,
+    value: &str,
+    scale: Vec<String>,
+    zero_point: Option<String>,
+    trans_b: bool,
+) -> Result<Product<'m>, String> {
+    let constant = graph.constant(value).ok_or_else(|| match graph.producer(value) {
+        Some(node) => format!("'{value}', made by {}", node.op_type),
+        None => format!("'{value}', which is computed"),
+    })??;
+    let stored = stored_shape(&constant)?;
+    let several = scale
+        .iter()
+        .chain(&zero_point)
+        .any(|name| graph.held(name).is_some_and(|c| c.is_ok_and(|c| c.tensor.dims.iter().product::<i64>() != 1)));
+    let out = usize::from(!trans_b);
+    let grid = if several { Grid::along(out, stored) } else { Grid::whole(stored) };
+    let codes = Codes { element: None, scale, zero_point, default_zero: 0, grid, packed_zero: false };
+    Ok(Product { input, weight: weight(&constant, stored, !trans_b, Some(codes)) })
+}
+
+/// `com.microsoft.MatMulNBits`: `B` is `[N, blocks, bytes]`, each row of `K` filled up to whole blocks.
+fn blocks<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, String> {
+    let positive = |name: &str| {
+        let value = integer(node, name).and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0);
+        value.ok_or_else(|| format!("blocks whose {name} is not given"))
+    };
+    let operand = |index: usize| node.input.get(index).map(String::as_str).filter(|name| !name.is_empty());
+    let (inputs, out, block) = (positive("K")?, positive("N")?, positive("block_size")?);
+    let (element, default_zero) = match integer(node, "bits").unwrap_or(4) {
+        4 => (Element::U4, 8),
+        8 => (Element::U8, 128),
+        bits => return Err(format!("blocks of {bits}-bit codes")),
+    };
+    if operand(4).is_some() {
+        return Err("blocks whose order is given by g_idx".to_owned());
+    }
+    let value = operand(1).ok_or("nothing")?;
+    let constant = graph.constant(value).ok_or_else(|| format!("'{value}', which is computed"))??;
+    let scale = constant_name(graph, operand(2))?.ok_or("blocks without a scale")?;
+    let codes = Codes {
+        element: Some(element),
+        scale: vec![scale],
+        zero_point: constant_name(graph, operand(3))?,
+        default_zero,
+        grid: Grid::blocks(1, block),
+        packed_zero: true,
+    };
+    let pitch = inputs.div_ceil(block).checked_mul(block).ok_or("blocks beyond any size")?;
+    let weight = Weight {
+        initializer: constant.name.to_owned(),
+        shape: sized(constant.name, [out, inputs])?,
+        layout: Layout { transposed: false, pitch },
+        codes: Some(codes),
+    };
+    Ok(Product { input: operand(0).ok_or("nothing to multiply with")?, weight })
+}
+
+/// The name of the constant behind a parameter; none if there is no parameter.
+fn constant_name(graph: &Graph, value: Option<&str>) -> Result<Option<String>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let constant = graph.constant(value).ok_or_else(|| format!("codes whose parameter '{value}' is computed"))??;
+    Ok(Some(constant.name.to_owned()))
+}
+
+/// The floats that a `DynamicQuantizeLinear` or `QuantizeLinear` made codes of.
+fn floats<'m>(graph: &Graph<'m>, value: &str) -> Result<&'m str, String> {
+    let node =
+        graph.producer(value).filter(|node| matches!(&*node.op_type, "DynamicQuantizeLinear" | "QuantizeLinear"));
+    let input = node.and_then(|node| node.input.first()).map(String::as_str);
+    input.ok_or_else(|| format!("multiplied by codes '{value}' that are not quantised just before"))
+}
+
+/// The constant factors of what becomes of a `MatMulInteger`: `Cast`, then `Mul` by `input scale * weight scale`, in
+/// whatever order the quantiser multiplied them. Empty if they cannot be told.
+fn scales_after(graph: &Graph, node: &NodeProto) -> Vec<String> {
+    let Some(mut value) = node.output.first() else { return vec![] };
+    loop {
+        let [only] = graph.consumers(value) else { return vec![] };
+        let user = &graph.nodes()[*only];
+        match user.op_type.as_str() {
+            "Cast" => match user.output.first() {
+                Some(next) => value = next,
+                None => return vec![],
+            },
+            "Mul" => {
+                let mut names = vec![];
+                let mut pending: Vec<&str> = user.input.iter().map(String::as_str).filter(|i| i != value).collect();
+                while let Some(factor) = pending.pop() {
+                    match (graph.constant(factor), graph.producer(factor)) {
+                        (Some(Ok(constant)), _) => names.push(constant.name.to_owned()),
+                        (None, Some(node)) if node.op_type == "Mul" => {
+                            pending.extend(node.input.iter().map(String::as_str));
+                        }
+                        _ => {}
+                    }
+                }
+                return names;
+            }
+            _ => return vec![],
+        }
+    }
+}

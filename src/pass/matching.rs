@@ -1,0 +1,125 @@
+//! A patch for the same weights in another file: other precision, other exporter, other names.
+
+use super::Error;
+use super::site::Site;
+use crate::onnx::{self, Graph, Linear, Modality, Patch, PatchLayer, Selection, sample_positions};
+
+/// How a patch's layers were found again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matched {
+    /// Of each layer, the correlation of its weights with those the patch was made from.
+    pub correlations: Vec<f64>,
+    /// What was left out.
+    pub notes: Vec<String>,
+}
+
+/// Below this correlation weights are not the same. Rounding to 4 bits keeps about 0.99; other layers of a trained
+/// model have about 0.
+const SAME: f64 = 0.9;
+
+/// The patch that makes the same edit in the model of `graph`: layers are known again by their weights, and where
+/// block and role are known on both sides, these must agree.
+///
+/// # Errors
+/// [`onnx::Error::Patch`] if a layer of a tower that the model has is not found, or not for sure.
+pub fn for_sibling(graph: &Graph, patch: &Patch) -> Result<(Patch, Matched), Error> {
+    let model = graph.model;
+    let sites = Site::find(graph)?;
+    let mismatch = |reason: String| onnx::Error::Patch { path: model.path().to_owned(), reason };
+    let mut matched = Matched::default();
+    let mut selections = vec![];
+    for modality in [Modality::Text, Modality::Vision] {
+        let layers: Vec<&PatchLayer> = patch.layers.iter().filter(|layer| layer.tower == modality).collect();
+        let Some(site) = sites.iter().find(|site| site.modality() == modality) else {
+            if !layers.is_empty() {
+                matched.notes.push(format!(
+                    "{} {modality} layers of the patch are left out: the model has no {modality} tower",
+                    layers.len()
+                ));
+            }
+            continue;
+        };
+        let mut samples: Vec<Option<Vec<f32>>> = vec![None; site.layers.len()];
+        for wanted in layers {
+            let (found, correlation) = best(site, &mut samples, wanted)?.map_err(mismatch)?;
+            site.check_editable(found)?;
+            matched.correlations.push(correlation);
+            selections.push(Selection {
+                layer: Linear { role: wanted.role.clone(), block: wanted.block.or(found.block), ..found.clone() },
+                alpha: wanted.alpha,
+                positions: wanted.positions.clone(),
+            });
+        }
+    }
+    if selections.is_empty() {
+        return Err(mismatch("the model has none of the towers that the patch edits".to_owned()).into());
+    }
+    let mut tensors: Vec<&str> = selections.iter().map(|s| s.layer.weight.initializer.as_str()).collect();
+    tensors.sort_unstable();
+    if let Some(twice) = tensors.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(mismatch(format!("two layers of the patch both match tensor '{}'", twice[0])).into());
+    }
+    // The order of the patch, not of the towers, is what it was.
+    Ok((Patch::make(model, &selections, patch.options.clone())?, matched))
+}
+
+/// The layer whose weights are those of `wanted`, and their correlation; or why there is none.
+fn best<'s>(
+    site: &'s Site,
+    samples: &mut [Option<Vec<f32>>],
+    wanted: &PatchLayer,
+) -> Result<Result<(&'s Linear, f64), String>, onnx::Error> {
+    let name = format!("{} layer '{}' ({}, {:?})", wanted.tower, wanted.node, wanted.role, wanted.shape);
+    let mut found: Vec<(f64, &Linear)> = vec![];
+    for (layer, sample) in site.layers.iter().zip(samples) {
+        if layer.weight.shape != wanted.shape || layer.weight.open(site.graph.model).is_err() {
+            continue;
+        }
+        let values = match sample {
+            Some(values) => values,
+            None => sample.insert(layer.weight.sample(site.graph.model, &sample_positions(wanted.shape))?),
+        };
+        let correlation = correlation(values, &wanted.sample);
+        // The same tensor used twice is one candidate.
+        if !found.iter().any(|(_, known)| known.weight.initializer == layer.weight.initializer) {
+            found.push((correlation, layer));
+        }
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(match found.as_slice() {
+        [] => Err(format!("no layer has the shape of {name}")),
+        // NaN, of weights that do not vary, is no match either.
+        [(first, _), ..] if *first < SAME || first.is_nan() => {
+            Err(format!("no layer has the weights of {name}: the most alike one correlates by {first:.3}"))
+        }
+        [(_, one), (second, other), ..] if *second >= SAME => {
+            Err(format!("both '{}' and '{}' have the weights of {name}", one.node, other.node))
+        }
+        [(correlation, layer), ..] => {
+            let differ = |a: Option<usize>, b: Option<usize>| matches!((a, b), (Some(a), Some(b)) if a != b);
+            let roles = layer.role != wanted.role && layer.role != "unknown" && wanted.role != "unknown";
+            if roles || differ(layer.block, wanted.block) {
+                Err(format!(
+                    "the weights of {name}, block {:?}, are in '{}', which is {} of block {:?}",
+                    wanted.block, layer.node, layer.role, layer.block
+                ))
+            } else {
+                Ok((layer, *correlation))
+            }
+        }
+    })
+}
+
+/// Pearson's; NaN where one side does not vary.
+fn correlation(a: &[f32], b: &[f32]) -> f64 {
+    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (&a, &b) in a.iter().zip(b) {
+        let (a, b) = (f64::from(a) - mean_a, f64::from(b) - mean_b);
+        ab += a * b;
+        aa += a * a;
+        bb += b * b;
+    }
+    if a.len() == b.len() { ab / (aa * bb).sqrt() } else { f64::NAN }
+}
