@@ -132,6 +132,14 @@ impl Outputs {
         self.files[index].file.as_file()
     }
 
+    /// Waits until the file of that number is on disk; what is not synced yet is when it is published.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn sync(&self, index: usize) -> Result<(), Error> {
+        self.file(index).sync_all().map_err(|source| write_error(self.target(index), source))
+    }
+
     /// Where it is until it is published.
     pub fn path(&self, index: usize) -> &Path {
         self.files[index].file.path()
@@ -147,9 +155,7 @@ impl Outputs {
     /// # Errors
     /// If one cannot be named; what was there before is there again then.
     pub fn publish(mut self) -> Result<(), Error> {
-        for Pending { file, target } in &self.files {
-            file.as_file().sync_all().map_err(|source| write_error(target, source))?;
-        }
+        (0..self.files.len()).try_for_each(|index| self.sync(index))?;
         if let [_] = self.files.as_slice() {
             let Pending { file, target } = self.files.remove(0);
             let done = if self.force { file.persist(&target) } else { file.persist_noclobber(&target) };

@@ -62,12 +62,14 @@ pub fn write_model(
             let target = names.path(index, output);
             let file = outputs.create(&target)?;
             stage(plan, *source, outputs.file(file), &target, stop)?;
+            outputs.sync(file)?;
             written.insert(*source, outputs.path(file).to_owned());
         }
         data.insert(names.locations()[index].clone(), written[source].clone());
     }
     let file = outputs.create(output)?;
     stage(plan, 0, outputs.file(file), output, stop)?;
+    outputs.sync(file)?;
     Ok(Staged { file, data })
 }
 
