@@ -1,6 +1,7 @@
 //! Who makes and who uses each value of the main graph.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use super::error::Error;
 use super::model::{Constant, Model};
@@ -13,11 +14,14 @@ pub struct Graph<'m> {
     producers: HashMap<&'m str, usize>,
     consumers: HashMap<&'m str, Vec<usize>>,
     initializers: HashSet<&'m str>,
+    /// Node indices so that each comes after those it needs.
+    order: Vec<usize>,
 }
 
 impl<'m> Graph<'m> {
-    /// Indexes the graph and checks the two rules everything else relies on: a value is made once, and nodes stand
-    /// in topological order (ONNX IR specification, "Graphs").
+    /// Indexes the graph and checks what everything else relies on: a value is made once, and none needs itself. Nodes
+    /// should stand in topological order (ONNX IR specification, "Graphs"); some converters leave them otherwise, and
+    /// runtimes sort them, as is done here.
     ///
     /// # Errors
     /// [`Error::InvalidGraph`] if a rule is broken.
@@ -29,14 +33,8 @@ impl<'m> Graph<'m> {
         let mut known: BTreeSet<&str> = initializers.iter().copied().collect();
         known.extend(graph.input.iter().map(|input| input.name.as_str()));
         known.extend(graph.sparse_initializer.iter().filter_map(|s| Some(s.values.as_ref()?.name.as_str())));
-        let (mut producers, mut consumers) = (HashMap::new(), HashMap::<&str, Vec<usize>>::new());
+        let mut producers = HashMap::new();
         for (index, node) in graph.node.iter().enumerate() {
-            for value in uses(node) {
-                if !known.contains(value) {
-                    return Err(invalid(format!("node {} uses '{value}' before it is made", label(node, index))));
-                }
-                consumers.entry(value).or_default().push(index);
-            }
             for value in node.output.iter().filter(|name| !name.is_empty()) {
                 if !known.insert(value) {
                     return Err(invalid(format!("node {} makes '{value}' a second time", label(node, index))));
@@ -44,15 +42,31 @@ impl<'m> Graph<'m> {
                 producers.insert(value.as_str(), index);
             }
         }
+        let mut consumers = HashMap::<&str, Vec<usize>>::new();
+        for (index, node) in graph.node.iter().enumerate() {
+            for value in uses(node) {
+                if !known.contains(value) {
+                    return Err(invalid(format!("node {} uses '{value}', which nothing makes", label(node, index))));
+                }
+                consumers.entry(value).or_default().push(index);
+            }
+        }
         if let Some(output) = graph.output.iter().find(|output| !known.contains(output.name.as_str())) {
             return Err(invalid(format!("nothing makes the output '{}'", output.name)));
         }
-        Ok(Self { model, producers, consumers, initializers })
+        let order = sorted(&graph.node, &producers, &consumers)
+            .map_err(|index| invalid(format!("node {} needs its own result", label(&graph.node[index], index))))?;
+        Ok(Self { model, producers, consumers, initializers, order })
     }
 
-    /// The nodes, in topological order.
+    /// The nodes, as they stand in the file.
     pub fn nodes(&self) -> &'m [NodeProto] {
         &self.model.graph().node
+    }
+
+    /// The nodes, each after those it needs.
+    pub fn sorted_nodes(&self) -> impl DoubleEndedIterator<Item = &'m NodeProto> + '_ {
+        self.order.iter().map(|&index| &self.nodes()[index])
     }
 
     /// The node that makes `value`.
@@ -87,7 +101,7 @@ impl<'m> Graph<'m> {
                 return Some(constant);
             }
             let node = self.producer(value).filter(|node| node.op_type == "Identity")?;
-            // Topological order was checked, so the chain ends.
+            // No value needs itself, so the chain ends.
             value = node.input.first()?;
         }
     }
@@ -99,7 +113,7 @@ impl<'m> Graph<'m> {
         for (bit, name) in self.inputs().iter().enumerate().take(64) {
             sets.insert(name, 1 << bit);
         }
-        for node in self.nodes() {
+        for node in self.sorted_nodes() {
             let set = uses(node).iter().filter_map(|value| sets.get(value)).fold(0, |a, b| a | b);
             if set != 0 {
                 sets.extend(node.output.iter().filter(|o| !o.is_empty()).map(|o| (o.as_str(), set)));
@@ -112,6 +126,33 @@ impl<'m> Graph<'m> {
     pub fn inputs(&self) -> Vec<&'m str> {
         let graph: &GraphProto = self.model.graph();
         graph.input.iter().map(|i| i.name.as_str()).filter(|name| !self.initializers.contains(name)).collect()
+    }
+}
+
+/// Node indices in topological order, as in the file where that allows; the index of a node that needs itself if there
+/// is one.
+fn sorted(
+    nodes: &[NodeProto],
+    producers: &HashMap<&str, usize>,
+    consumers: &HashMap<&str, Vec<usize>>,
+) -> Result<Vec<usize>, usize> {
+    let needs = |node: &NodeProto| uses(node).into_iter().filter(|value| producers.contains_key(value)).count();
+    let mut open: Vec<usize> = nodes.iter().map(needs).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> = (0..nodes.len()).filter(|&k| open[k] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(nodes.len());
+    while let Some(Reverse(index)) = ready.pop() {
+        order.push(index);
+        // An output may be named once only, so that each use is counted down once.
+        for &user in nodes[index].output.iter().filter_map(|value| consumers.get(value.as_str())).flatten() {
+            open[user] -= 1;
+            if open[user] == 0 {
+                ready.push(Reverse(user));
+            }
+        }
+    }
+    match open.iter().position(|&left| left > 0) {
+        Some(index) => Err(index),
+        None => Ok(order),
     }
 }
 

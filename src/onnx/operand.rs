@@ -79,7 +79,7 @@ fn integer(node: &NodeProto, name: &str) -> Option<i64> {
 /// The weight of a product in floats, which may itself be made from codes.
 fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> Result<Product<'m>, String> {
     let (mut value, mut transposed, mut codes) = (value, !trans_b, None);
-    // Topological order was checked, so the chain ends.
+    // No value needs itself, so the chain ends.
     let constant = loop {
         if let Some(constant) = graph.held(value) {
             break constant?;

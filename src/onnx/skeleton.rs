@@ -35,7 +35,7 @@ impl Skeleton {
         let files = Files::locate(model)?;
         let mut needed: HashSet<&str> = outputs.iter().copied().collect();
         let (mut node, mut initializer) = (vec![], vec![]);
-        for candidate in original.node.iter().rev() {
+        for candidate in graph.sorted_nodes().rev() {
             if !candidate.output.iter().any(|output| needed.contains(output.as_str())) {
                 continue;
             }
