@@ -18,6 +18,8 @@
 //! let job = Job {
 //!     model: ModelFiles::Single { path: "models/emoji-clip/model.onnx".into(), only: None },
 //!     output: "safe.onnx".into(),
+//!     patch: Some("edit.uwm".into()),
+//!     provenance: true,
 //!     force: false,
 //!     config,
 //! };

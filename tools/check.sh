@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 DENY_VERSION=0.20.2
 ONNX_VERSION=1.23.2
+ORT_VERSION=1.32.0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -13,10 +14,13 @@ step "format"
 cargo fmt --check
 
 step "build and tests"
-# Python's onnx.checker judges our outputs. The test that needs it says so when it is missing; here it is not.
-if ! target/python/bin/python -c "import onnx; assert onnx.__version__ == '$ONNX_VERSION'" 2>/dev/null; then
+# Python's onnx.checker and ONNX Runtime judge our outputs. Tests that need them say so when they are missing; here
+# they are not.
+versions="import onnx, onnxruntime; print(onnx.__version__, onnxruntime.__version__)"
+if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$ONNX_VERSION $ORT_VERSION" ]]; then
     python3 -m venv target/python
-    target/python/bin/python -m pip install --quiet --disable-pip-version-check "onnx==$ONNX_VERSION"
+    target/python/bin/python -m pip install --quiet --disable-pip-version-check \
+        "onnx==$ONNX_VERSION" "onnxruntime==$ORT_VERSION"
 fi
 export UWM_TEST_PYTHON="$PWD/target/python/bin/python"
 cargo build --release --locked

@@ -57,7 +57,8 @@ struct Loaded {
 
 fn load(graph: &Skeleton, like: &Feed) -> TractResult<Loaded> {
     // tract has message types of its own; the skeleton is small, since it holds no weights.
-    let proto = pb::ModelProto::decode(graph.proto().encode_to_vec().as_slice())?;
+    let mut proto = pb::ModelProto::decode(graph.proto().encode_to_vec().as_slice())?;
+    keep_softmax(&mut proto);
     let folder = graph.folder().to_str().context("the model's folder is not UTF-8")?;
     // Shapes that exporters wrote down hold for the batch they exported with; tract infers its own.
     let framework = tract_onnx::onnx().with_ignore_value_info(true);
@@ -76,6 +77,31 @@ fn load(graph: &Skeleton, like: &Feed) -> TractResult<Loaded> {
         model.set_output_fact(output, InferenceFact::default())?;
     }
     Ok(Loaded { plan: model.into_optimized()?.into_runnable()?, inputs })
+}
+
+/// Keeps tract 0.23 from folding `DequantizeLinear -> Softmax -> QuantizeLinear` into a table of 256 codes: it takes
+/// Softmax for an operator that knows nothing but one element, and computes it over the table. The greater of a value
+/// and itself is the value, and ends what tract would fold.
+fn keep_softmax(proto: &mut pb::ModelProto) {
+    let Some(graph) = &mut proto.graph else { return };
+    if !graph.node.iter().any(|node| node.op_type == "DequantizeLinear") {
+        return;
+    }
+    let nodes = std::mem::take(&mut graph.node);
+    for (index, mut node) in nodes.into_iter().enumerate() {
+        if matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax") && !node.input.is_empty() {
+            let same = format!("uwm.softmax.{index}");
+            graph.node.push(pb::NodeProto {
+                name: same.clone(),
+                op_type: "Max".to_owned(),
+                input: vec![node.input[0].clone(), node.input[0].clone()],
+                output: vec![same.clone()],
+                ..Default::default()
+            });
+            node.input[0] = same;
+        }
+        graph.node.push(node);
+    }
 }
 
 impl Session for Loaded {

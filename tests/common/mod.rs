@@ -20,6 +20,34 @@ pub fn rewrite(args: &[&str]) -> Command {
     command
 }
 
+/// A Python that has a package: the one named by `UWM_TEST_PYTHON` (`tools/check.sh` makes it), else `python3`. Where
+/// there is none, says so.
+pub fn python(package: &str) -> Option<String> {
+    let named = std::env::var("UWM_TEST_PYTHON");
+    let program = named.clone().unwrap_or("python3".to_owned());
+    let import = format!("import {package}");
+    let found =
+        std::process::Command::new(&program).args(["-c", &import]).output().is_ok_and(|out| out.status.success());
+    if found {
+        return Some(program);
+    }
+    assert!(named.is_err(), "UWM_TEST_PYTHON is set to {program}, which has no {package}");
+    eprintln!("SKIPPED: {program} has no {package} package; pip install {package}, or run tools/check.sh");
+    None
+}
+
+/// Runs a script of tests/python.
+pub fn run_python(program: &str, script: &str, args: &[PathBuf]) {
+    let script = root("tests/python").join(script);
+    let result = std::process::Command::new(program).arg(&script).args(args).output().unwrap();
+    assert!(
+        result.status.success(),
+        "{script:?} {args:?}: {}{}",
+        String::from_utf8_lossy(&result.stdout),
+        String::from_utf8_lossy(&result.stderr)
+    );
+}
+
 /// Applies a patch that is not in a file yet.
 pub fn apply_patch(model: &Path, patch: &uwm_onnx::onnx::Patch, output: &Path) {
     let folder = tempfile::tempdir().unwrap();
