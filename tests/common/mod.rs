@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub mod external;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

@@ -1,0 +1,69 @@
+//! A vision encoder whose tensors are in a file beside it, referred to in whatever way a test wants.
+
+use prost::Message;
+use uwm_onnx::onnx::proto::tensor_proto::DataLocation;
+use uwm_onnx::onnx::proto::{ModelProto, StringStringEntryProto};
+use uwm_onnx::onnx::{Graph, Model, Patch, Selection};
+use uwm_onnx::pass::Site;
+
+use std::path::{Path, PathBuf};
+
+use super::root;
+
+/// The model file, and what belongs into the file that it refers to.
+pub struct External {
+    pub model: Vec<u8>,
+    pub data: Vec<u8>,
+}
+
+impl External {
+    /// Each tensor's entries are what `entries` makes of its offset and length.
+    pub fn new(entries: impl Fn(usize, usize) -> Vec<(&'static str, String)>) -> Self {
+        let bytes = std::fs::read(root("tests/fixtures/reference/vision_model.onnx")).unwrap();
+        let mut model = ModelProto::decode(bytes.as_slice()).unwrap();
+        let mut data = vec![];
+        for tensor in &mut model.graph.as_mut().unwrap().initializer {
+            let Some(values) = tensor.raw_data.take_if(|values| values.len() >= 64) else { continue };
+            let entry =
+                |(key, value): (&str, String)| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
+            tensor.external_data = entries(data.len(), values.len()).into_iter().map(entry).collect();
+            tensor.data_location = Some(DataLocation::External.into());
+            data.extend_from_slice(&values);
+        }
+        Self { model: model.encode_to_vec(), data }
+    }
+
+    /// All in one file at that location.
+    pub fn at(location: &'static str) -> Self {
+        Self::new(|offset, length| place(location, offset, length))
+    }
+
+    /// Writes the model and its data, and returns the model's path.
+    pub fn write(&self, folder: &Path, location: &str) -> PathBuf {
+        let data = folder.join(location);
+        std::fs::create_dir_all(data.parent().unwrap()).unwrap();
+        std::fs::write(data, &self.data).unwrap();
+        self.write_model(folder)
+    }
+
+    /// Writes the model alone.
+    pub fn write_model(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("model.onnx");
+        std::fs::write(&path, &self.model).unwrap();
+        path
+    }
+}
+
+/// Location, offset and length.
+pub fn place(location: &str, offset: usize, length: usize) -> Vec<(&'static str, String)> {
+    vec![("location", location.to_owned()), ("offset", offset.to_string()), ("length", length.to_string())]
+}
+
+/// A patch that negates a few elements of every fc2 layer.
+pub fn patch_for(path: &Path) -> Patch {
+    let model = Model::open(path).unwrap();
+    let graph = Graph::new(&model).unwrap();
+    let layers = Site::find(&graph).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
+    let select = |layer| Selection { layer, alpha: -1.0, positions: vec![0, 95, 96, 1000] };
+    Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::Value::Null).unwrap()
+}
