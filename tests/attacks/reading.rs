@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use uwm_onnx::onnx::Model;
-
 use crate::common::external::{External, patch_for, place};
-use crate::{edit, refused};
+use crate::{edit, refused, why_not};
 
 /// 1. CVE-2022-25882 (onnx): `..` in a location reads any file of the machine.
 #[test]
@@ -162,7 +160,7 @@ fn fifos_devices_and_folders_as_data_files() {
     refused(&folder.path().join("fifo"), "not a regular file");
 }
 
-/// 8. Offsets and lengths that are lies. The values are looked at when a layer is wanted.
+/// 8. Offsets and lengths that are lies.
 #[test]
 fn places_outside_the_data_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +168,7 @@ fn places_outside_the_data_file() {
     for (key, value, why) in [
         ("offset", max.as_str(), "bytes"),
         ("length", max.as_str(), "bytes"),
-        ("offset", "1", "bytes"),
+        ("offset", "300000", "bytes"),
         ("offset", big.as_str(), "is not a number"),
         ("offset", "-4096", "is not a number"),
         ("length", "-1", "is not a number"),
@@ -179,35 +177,21 @@ fn places_outside_the_data_file() {
     ] {
         let model = External::new(|offset, length| {
             let mut entries = place("weights.bin", offset, length);
-            // Of those of 48 x 96 elements the last is the last fc2 layer, and the last in the file but one.
+            // A weight of fc1 or fc2.
             if length == 4 * 48 * 96 {
                 entries.iter_mut().filter(|entry| entry.0 == key).for_each(|entry| value.clone_into(&mut entry.1));
             }
             entries
         });
-        let path = model.write(folder.path(), "weights.bin");
-        let error = match Model::open(&path) {
-            Err(error) => error.to_string(),
-            Ok(model) => {
-                let graph = uwm_onnx::onnx::Graph::new(&model).unwrap();
-                let site = uwm_onnx::pass::Site::find(&graph).unwrap().pop().unwrap();
-                let read = |layer: &uwm_onnx::onnx::Linear| layer.weight.read(&model).map(drop);
-                match site.layers.iter().try_for_each(read) {
-                    // Shifted by one byte the tensor is still inside the file: nothing to be seen.
-                    Ok(()) if value == "1" => continue,
-                    Ok(()) => panic!("{key} = {value} is taken"),
-                    Err(error) => error.to_string(),
-                }
-            }
-        };
-        assert!(error.contains(why), "{key} = {value}: {error}");
+        assert!(model.data.len() < 320_000);
+        refused(&model.write(folder.path(), "weights.bin"), why);
     }
     // A data file that was cut short, and one that is not there.
     let model = External::at("weights.bin");
     let path = model.write(folder.path(), "weights.bin");
+    assert_eq!(why_not(&path), None);
     std::fs::write(folder.path().join("weights.bin"), &model.data[..model.data.len() / 2]).unwrap();
-    let patch = std::panic::catch_unwind(|| patch_for(&path));
-    assert!(patch.is_err());
+    refused(&path, "bytes");
     std::fs::remove_file(folder.path().join("weights.bin")).unwrap();
     refused(&path, "is missing in");
 }

@@ -24,10 +24,9 @@ impl External {
         let mut data = vec![];
         for tensor in &mut model.graph.as_mut().unwrap().initializer {
             let Some(values) = tensor.raw_data.take_if(|values| values.len() >= 64) else { continue };
-            let entry =
-                |(key, value): (&str, String)| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) };
+            let entry = |(key, value): (&str, String)| StringStringEntryProto { key: key.to_owned(), value };
             tensor.external_data = entries(data.len(), values.len()).into_iter().map(entry).collect();
-            tensor.data_location = Some(DataLocation::External.into());
+            tensor.data_location = DataLocation::External.into();
             data.extend_from_slice(&values);
         }
         Self { model: model.encode_to_vec(), data }
