@@ -70,9 +70,13 @@ fn best<'s>(
     wanted: &PatchLayer,
 ) -> Result<Result<(&'s Linear, f64), String>, onnx::Error> {
     let name = format!("{} layer '{}' ({}, {:?})", wanted.tower, wanted.node, wanted.role, wanted.shape);
-    let mut found: Vec<(f64, &Linear)> = vec![];
+    let (mut found, mut unreadable) = (Vec::<(f64, &Linear)>::new(), vec![]);
     for (layer, sample) in site.layers.iter().zip(samples) {
-        if layer.weight.shape != wanted.shape || layer.weight.open(site.graph.model).is_err() {
+        if layer.weight.shape != wanted.shape {
+            continue;
+        }
+        if let Err(error) = layer.weight.open(site.graph.model) {
+            unreadable.push(error.to_string());
             continue;
         }
         let values = match sample {
@@ -86,11 +90,14 @@ fn best<'s>(
         }
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let out_of_reach = site.opaque.iter().filter(|opaque| opaque.role == wanted.role);
+    unreadable.extend(out_of_reach.map(|opaque| format!("'{}': its weight is {}", opaque.node, opaque.weight)));
+    let unread = unreadable.iter().map(|reason| format!("; not compared: {reason}")).collect::<String>();
     Ok(match found.as_slice() {
-        [] => Err(format!("no layer has the shape of {name}")),
+        [] => Err(format!("no layer has the shape of {name}{unread}")),
         // NaN, of weights that do not vary, is no match either.
         [(first, _), ..] if *first < SAME || first.is_nan() => {
-            Err(format!("no layer has the weights of {name}: the most alike one correlates by {first:.3}"))
+            Err(format!("no layer has the weights of {name}: the most alike one correlates by {first:.3}{unread}"))
         }
         [(_, one), (second, other), ..] if *second >= SAME => {
             Err(format!("both '{}' and '{}' have the weights of {name}", one.node, other.node))
