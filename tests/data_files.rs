@@ -122,6 +122,9 @@ fn a_checksum_is_checked_and_kept_true() {
         revert(&output, &scene.patch, &back.path().join("model.onnx"), false, &|| false).unwrap();
         assert_eq!(files(back.path())["model.onnx"], with(&checksum).model);
     }
+    let (half, rest) = right.split_at(20);
+    let scene = Scene::new(&with(&(half.to_uppercase() + rest)), "weights.bin");
+    assert!(scene.apply("out/safe.onnx", true).unwrap_err().to_string().contains("mixes upper and lower case"));
     let scene = Scene::new(&with(&"0".repeat(40)), "weights.bin");
     let error = scene.apply("out/safe.onnx", true).unwrap_err().to_string();
     assert!(error.contains(&format!("its checksum is {}", "0".repeat(40))) && error.contains(&right), "{error}");

@@ -85,6 +85,10 @@ impl Report {
             "{} of {} elements multiplied by alpha {alpha}, calibrated on {} pairs",
             self.edit.selected, self.edit.elements, self.calibration_pairs
         );
+        let saturated: usize = self.edit.layers.iter().map(|layer| layer.saturated).sum();
+        if saturated > 0 {
+            let _ = writeln!(out, "{saturated} of these are codes that stopped at the end of their range (saturated)");
+        }
     }
 
     /// A sentence for each kind of thing that had no score.

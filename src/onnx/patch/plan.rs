@@ -196,6 +196,10 @@ impl<'m> Plan<'m> {
                 return Err(unusable(format!("its checksum is {stated}, and '{location}' has {old}")));
             }
             let upper = stated.bytes().any(|byte| byte.is_ascii_uppercase());
+            if upper && stated.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                // Which letters were which could not be given back.
+                return Err(unusable(format!("its checksum {stated} mixes upper and lower case; write it in one")));
+            }
             let new = if upper { new.to_ascii_uppercase() } else { new.clone() };
             if new != stated {
                 splices.push(Splice { range: range.clone(), bytes: new.into_bytes() });
