@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::common::external::{External, patch_for, place};
 use crate::{edit, refused, why_not};
 
-/// 1. CVE-2022-25882 (onnx): `..` in a location reads any file of the machine.
+/// Attack 1: CVE-2022-25882 (onnx): `..` in a location reads any file of the machine.
 #[test]
 fn cve_2022_25882_a_location_that_goes_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -30,7 +30,7 @@ fn cve_2022_25882_a_location_that_goes_up() {
     }
 }
 
-/// 2. CVE-2024-27318 (onnx): the check looked at the beginning of the path only.
+/// Attack 2: CVE-2024-27318 (onnx): the check looked at the beginning of the path only.
 #[test]
 fn cve_2024_27318_a_location_that_goes_up_after_a_folder() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +46,7 @@ fn cve_2024_27318_a_location_that_goes_up_after_a_folder() {
     refused(&External::at("a\\..\\..\\secret").write_model(&inner), "backslash");
 }
 
-/// 3. CVE-2026-27489 (onnx): a symbolic link in the folder leads out of it; the location looks harmless.
+/// Attack 3: CVE-2026-27489 (onnx): a symbolic link in the folder leads out of it; the location looks harmless.
 #[cfg(unix)]
 #[test]
 fn cve_2026_27489_a_link_that_leaves_the_folder() {
@@ -67,7 +67,7 @@ fn cve_2026_27489_a_link_that_leaves_the_folder() {
     refused(&twice.write_model(&inner), "outside the model's folder");
 }
 
-/// 4. The opposite failure, of which onnx has been accused since: a Hugging Face cache is a folder of links into
+/// Attack 4: The opposite failure, of which onnx has been accused since: a Hugging Face cache is a folder of links into
 /// `blobs`, and it must work.
 #[cfg(unix)]
 #[test]
@@ -97,7 +97,8 @@ fn the_links_of_a_cache_are_followed() {
     refused(&path, "outside the model's folder");
 }
 
-/// 5. CVE-2026-34446 (onnx): a hard link in an unpacked archive is a file of another folder, and no link to be seen.
+/// Attack 5: CVE-2026-34446 (onnx): a hard link in an unpacked archive is a file of another folder, and no link to be
+/// seen.
 #[cfg(unix)]
 #[test]
 fn cve_2026_34446_a_hard_link_as_data_file() {
@@ -110,8 +111,8 @@ fn cve_2026_34446_a_hard_link_as_data_file() {
     refused(&model.write_model(&inner), "has other hard links");
 }
 
-/// 6. CVE-2026-34445 (onnx): keys of `external_data` became attributes of an object. Here unknown keys are kept in
-/// the file and mean nothing; known ones may be there once.
+/// Attack 6: CVE-2026-34445 (onnx): keys of `external_data` became attributes of an object. Here unknown keys are kept
+/// in the file and mean nothing; known ones may be there once.
 #[test]
 fn cve_2026_34445_keys_nobody_asked_for() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,7 +142,7 @@ fn cve_2026_34445_keys_nobody_asked_for() {
     }
 }
 
-/// 7. Data files that are no files: a FIFO waits for ever, a device never ends.
+/// Attack 7: Data files that are no files: a FIFO waits for ever, a device never ends.
 #[cfg(unix)]
 #[test]
 fn fifos_devices_and_folders_as_data_files() {
@@ -160,7 +161,7 @@ fn fifos_devices_and_folders_as_data_files() {
     refused(&folder.path().join("fifo"), "not a regular file");
 }
 
-/// 8. Offsets and lengths that are lies.
+/// Attack 8: Offsets and lengths that are lies.
 #[test]
 fn places_outside_the_data_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -53,7 +53,7 @@ fn is_precious(victim: &Path) {
     assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
 }
 
-/// 9. CVE-2025-51480 (onnx): a model names the file that its data are saved over.
+/// Attack 9: CVE-2025-51480 (onnx): a model names the file that its data are saved over.
 #[test]
 fn cve_2025_51480_data_saved_over_a_file() {
     let scene = Scene::new("victim.bin");
@@ -71,7 +71,7 @@ fn cve_2025_51480_data_saved_over_a_file() {
     assert!(scene.folder.path().join("safe.victim.bin").is_file());
 }
 
-/// 10. A patch comes from elsewhere too, and names the files that revert writes.
+/// Attack 10: A patch comes from elsewhere too, and names the files that revert writes.
 #[test]
 fn a_patch_that_names_files_elsewhere() {
     let scene = Scene::new("weights.bin");
@@ -92,8 +92,8 @@ fn a_patch_that_names_files_elsewhere() {
     is_precious(&victim);
 }
 
-/// 11. CVE-2026-34447 (onnx): an output that is a symbolic link is written through. Here the link itself is replaced,
-/// and that only with `--force`.
+/// Attack 11: CVE-2026-34447 (onnx): an output that is a symbolic link is written through. Here the link itself is
+/// replaced, and that only with `--force`.
 #[cfg(unix)]
 #[test]
 fn cve_2026_34447_outputs_that_are_symbolic_links() {
@@ -117,7 +117,7 @@ fn cve_2026_34447_outputs_that_are_symbolic_links() {
     }
 }
 
-/// 12. The same with hard links: what is replaced is the name, not what other names lead to.
+/// Attack 12: The same with hard links: what is replaced is the name, not what other names lead to.
 #[cfg(unix)]
 #[test]
 fn outputs_that_are_hard_links() {
@@ -137,7 +137,7 @@ fn outputs_that_are_hard_links() {
     scene.refused(&scene.out.join("other.onnx"), true, "it is the input itself");
 }
 
-/// 13. Sub-folders of data: made as needed, never entered through a link.
+/// Attack 13: Sub-folders of data: made as needed, never entered through a link.
 #[cfg(unix)]
 #[test]
 fn a_folder_for_data_that_is_a_link() {
@@ -156,7 +156,7 @@ fn a_folder_for_data_that_is_a_link() {
     assert_eq!(names(&scene.folder.path().join("deep/er")), ["safe.weights.bin", "weights.bin"]);
 }
 
-/// 14. Outputs that are no files: nothing is written into a FIFO or a device.
+/// Attack 14: Outputs that are no files: nothing is written into a FIFO or a device.
 #[cfg(unix)]
 #[test]
 fn outputs_that_are_no_files() {
