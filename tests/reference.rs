@@ -274,3 +274,35 @@ fn edited_models_agree() {
         check_metrics(got, "metrics_after_tau0.02");
     }
 }
+
+/// As PyTorch exports a model in half precision: its inputs and outputs are float16 too.
+#[test]
+fn a_half_precision_encoder_agrees() {
+    use prost::Message;
+    use uwm_onnx::onnx::proto::tensor_proto::DataType;
+    use uwm_onnx::onnx::proto::{ModelProto, ValueInfoProto, type_proto::Value as Type};
+    let path = common::root("tests/fixtures/siblings/fp16.onnx");
+    let mut proto = ModelProto::decode(std::fs::read(path).unwrap().as_slice()).unwrap();
+    let graph = proto.graph.as_mut().unwrap();
+    let half = |value: &mut ValueInfoProto| {
+        let Some(Type::TensorType(tensor)) = value.r#type.as_mut().unwrap().value.as_mut() else { unreachable!() };
+        tensor.elem_type = DataType::Float16.into();
+    };
+    graph.input.iter_mut().for_each(half);
+    graph.output.iter_mut().for_each(half);
+    // The casts at both ends, which kept them float32, cast to float16 now.
+    for node in graph.node.iter_mut().filter(|node| node.op_type == "Cast" && node.output[0] == "image_embeds") {
+        node.attribute[0].i = DataType::Float16 as i64;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("half.onnx");
+    std::fs::write(&path, proto.encode_to_vec()).unwrap();
+    let got = embed(&[&Model::open(&path).unwrap()]);
+    let reference = Tensors::read("embeddings.safetensors");
+    for side in ["safe", "unsafe"] {
+        let want = reference.matrix(&format!("embed.{side}_image"), f32::from_le_bytes);
+        let got = got[&format!("{side}_image")].rows();
+        let worst = got.iter().zip(&want).fold(0.0_f32, |worst, (g, w)| worst.max((g - w).abs()));
+        assert!(worst < 1e-3, "{side}: {worst}");
+    }
+}

@@ -88,7 +88,9 @@ pub fn find_towers(graph: &Graph) -> Result<Vec<Tower>, Error> {
             Some(InputShape { element: DataType::Int64 | DataType::Int32, dims, .. }) if dims.len() == 2 => {
                 if name.contains("mask") { masks.push(input) } else { ids.push(input) }
             }
-            Some(InputShape { element: DataType::Float, dims, .. }) if dims.len() == 4 => pixels.push(input),
+            Some(InputShape { element: DataType::Float | DataType::Float16, dims, .. }) if dims.len() == 4 => {
+                pixels.push(input);
+            }
             _ => strange.push(name),
         }
     }
@@ -131,7 +133,10 @@ fn find_embedding(graph: &Graph, modality: Modality, inputs: u64) -> Result<Stri
         .output
         .iter()
         .filter(|output| depends.get(output.name.as_str()).is_some_and(|set| set & !inputs == 0))
-        .filter(|output| shape_of(output).is_none_or(|s| s.element == DataType::Float && s.dims.len() == 2))
+        .filter(|output| {
+            shape_of(output)
+                .is_none_or(|s| matches!(s.element, DataType::Float | DataType::Float16) && s.dims.len() == 2)
+        })
         .collect();
     let named: Vec<&&ValueInfoProto> = own.iter().filter(|output| output.name.contains("embed")).collect();
     match (named.as_slice(), own.as_slice()) {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::{Error, Observer};
 use crate::dataset::Batch;
+use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::{InputShape, Tower};
 use crate::runtime::{Feed, Runtime, Tensor};
 
@@ -76,7 +77,11 @@ pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Ar
         Batch::Image { pixels } => {
             let pixels = fill(pixels, size).into_dyn();
             check(&tower.input, pixels.shape())?;
-            Ok((vec![(tower.input.name.clone(), Tensor::F32(pixels))], None))
+            let pixels = match tower.input.element {
+                DataType::Float16 => Tensor::F16(pixels.mapv(half::f16::from_f32)),
+                _ => Tensor::F32(pixels),
+            };
+            Ok((vec![(tower.input.name.clone(), pixels)], None))
         }
         Batch::Text { ids, mask } => {
             let (ids, mask) = (fill(ids, size), fill(mask, size));
@@ -101,7 +106,7 @@ fn check(input: &InputShape, fed: &[usize]) -> Result<(), Error> {
 
 fn integers(input: &InputShape, values: Array2<i64>) -> Tensor {
     match input.element {
-        crate::onnx::proto::tensor_proto::DataType::Int32 => Tensor::I32(values.mapv(|v| v as i32).into_dyn()),
+        DataType::Int32 => Tensor::I32(values.mapv(|v| v as i32).into_dyn()),
         _ => Tensor::I64(values.into_dyn()),
     }
 }

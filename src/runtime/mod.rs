@@ -18,6 +18,8 @@ use crate::onnx::Skeleton;
 pub enum Tensor {
     /// float32
     F32(ArrayD<f32>),
+    /// float16
+    F16(ArrayD<half::f16>),
     /// int64
     I64(ArrayD<i64>),
     /// int32

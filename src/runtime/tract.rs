@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use half::f16;
 use ndarray::ArrayD;
 use prost::Message;
 use tract_onnx::pb;
@@ -68,6 +69,7 @@ fn load(graph: &Skeleton, like: &Feed) -> TractResult<Loaded> {
         let (_, value) = like.iter().find(|(fed, _)| fed == name).with_context(|| format!("no input '{name}'"))?;
         let (datum, shape) = match value {
             Value::F32(array) => (f32::datum_type(), array.shape()),
+            Value::F16(array) => (f16::datum_type(), array.shape()),
             Value::I64(array) => (i64::datum_type(), array.shape()),
             Value::I32(array) => (i32::datum_type(), array.shape()),
         };
@@ -112,6 +114,7 @@ impl Session for Loaded {
                 let at = feed.iter().position(|(fed, _)| fed == name).with_context(|| format!("no input '{name}'"))?;
                 let tensor: Tensor = match feed.swap_remove(at).1 {
                     Value::F32(array) => array.into(),
+                    Value::F16(array) => array.into(),
                     Value::I64(array) => array.into(),
                     Value::I32(array) => array.into(),
                 };
