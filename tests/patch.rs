@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::Value;
 use uwm_onnx::onnx::Patch;
-use uwm_onnx::onnx::proto::{AttributeProto, GraphProto, ModelProto};
+use uwm_onnx::onnx::proto::{AttributeProto, FunctionProto, GraphProto, ModelProto};
 
 /// Runs the command; returns exit code, what it prints, and what it complains.
 fn uwm(args: &[&str]) -> (i32, String, String) {
@@ -166,9 +166,9 @@ fn two_files_have_two_patches() {
     }
 }
 
-/// Weights in a body of an `If` are seen, named, and left alone.
+/// Weights in a body of an `If`, or in a function, are seen, named, and left alone.
 #[test]
-fn weights_in_subgraphs_are_left_alone_with_a_word() {
+fn weights_in_subgraphs_and_functions_are_left_alone_with_a_word() {
     let small = Small::new();
     let model = ModelProto::decode(std::fs::read(root(MODEL)).unwrap().as_slice()).unwrap();
     let mut hidden = model.clone();
@@ -197,24 +197,46 @@ fn weights_in_subgraphs_are_left_alone_with_a_word() {
     node.op_type = "If".to_owned();
     // What is fed is what the body captures; the condition does not matter, nobody runs this.
     node.input = vec![inner.input.iter().find(|name| **name != weight.name).unwrap().clone(), condition.name];
-    let path = small.path("hidden.onnx");
-    std::fs::write(&path, hidden.encode_to_vec()).unwrap();
-    fails(
-        &[
-            "rewrite",
-            &path,
-            "-o",
-            &small.path("x.onnx"),
-            "--config",
-            &small.config(),
+    let rewrite = |model: &ModelProto, why: &str| {
+        let path = small.path("hidden.onnx");
+        std::fs::write(&path, model.encode_to_vec()).unwrap();
+        let (out, config) = (small.path("x.onnx"), small.config());
+        let files = [
             "--tokenizer",
             "models/emoji-clip/tokenizer.json",
             "--preprocessor",
             "models/emoji-clip/preprocessor_config.json",
-        ],
-        3,
-        "in a subgraph of this node; such weights are left alone",
-    );
+        ];
+        fails(&[&["rewrite", &path, "-o", &out, "--config", &config][..], &files].concat(), 3, why);
+    };
+    rewrite(&hidden, "in a subgraph of this node; such weights are left alone");
+
+    // The same in a function.
+    let mut hidden = model;
+    let graph = hidden.graph.as_mut().unwrap();
+    let node = &mut graph.node[at.unwrap()];
+    let constant = uwm_onnx::onnx::proto::NodeProto {
+        op_type: "Constant".to_owned(),
+        output: vec![weight.name.clone()],
+        attribute: vec![AttributeProto {
+            name: "value".to_owned(),
+            r#type: uwm_onnx::onnx::proto::attribute_proto::AttributeType::Tensor.into(),
+            t: Some(weight.clone()),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    hidden.functions.push(FunctionProto {
+        name: "Linear".to_owned(),
+        domain: "local".to_owned(),
+        input: vec![inner.input.iter().find(|name| **name != weight.name).unwrap().clone()],
+        output: inner.output.clone(),
+        node: vec![constant, inner.clone()],
+        ..Default::default()
+    });
+    (node.op_type, node.domain) = ("Linear".to_owned(), "local".to_owned());
+    node.input.retain(|name| *name != weight.name);
+    rewrite(&hidden, "in the function Linear that this node calls; such weights are left alone");
 }
 
 /// Two initializers of one name: nobody can say which one runs.
