@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -35,6 +37,9 @@ struct Pending {
     file: NamedTempFile,
     target: PathBuf,
 }
+
+/// How long written data may wait before they are sent to disk.
+const SYNC_EVERY: Duration = Duration::from_millis(20);
 
 const EXISTS: &str = "it exists already";
 const FORCE: &str = "choose another name, or pass --force to replace it";
@@ -132,12 +137,31 @@ impl Outputs {
         self.files[index].file.as_file()
     }
 
-    /// Waits until the file of that number is on disk; what is not synced yet is when it is published.
+    /// Waits until the file of that number is on disk.
+    fn sync(&self, index: usize) -> Result<(), Error> {
+        self.file(index).sync_all().map_err(|source| write_error(self.target(index), source))
+    }
+
+    /// Does `work`, which writes the file of that number, while what is written goes to disk already: waiting for the
+    /// disk at the end would take as long again.
     ///
     /// # Errors
-    /// [`Error::Write`].
-    pub fn sync(&self, index: usize) -> Result<(), Error> {
-        self.file(index).sync_all().map_err(|source| write_error(self.target(index), source))
+    /// Those of `work`, and [`Error::Write`].
+    pub fn write(&self, index: usize, work: impl FnOnce(&File) -> Result<(), Error>) -> Result<(), Error> {
+        let file = self.file(index);
+        let written = std::thread::scope(|scope| {
+            let (done, waiting) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                while waiting.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    // What fails here fails again when it is synced for good.
+                    let _ = file.sync_data();
+                }
+            });
+            let written = work(file);
+            drop(done);
+            written
+        });
+        written.and_then(|()| self.sync(index))
     }
 
     /// Where it is until it is published.

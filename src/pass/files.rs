@@ -61,15 +61,13 @@ pub fn write_model(
         if !written.contains_key(source) {
             let target = names.path(index, output);
             let file = outputs.create(&target)?;
-            stage(plan, *source, outputs.file(file), &target, stop)?;
-            outputs.sync(file)?;
+            outputs.write(file, |file| stage(plan, *source, file, &target, stop))?;
             written.insert(*source, outputs.path(file).to_owned());
         }
         data.insert(names.locations()[index].clone(), written[source].clone());
     }
     let file = outputs.create(output)?;
-    stage(plan, 0, outputs.file(file), output, stop)?;
-    outputs.sync(file)?;
+    outputs.write(file, |file| stage(plan, 0, file, output, stop))?;
     Ok(Staged { file, data })
 }
 
