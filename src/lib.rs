@@ -8,10 +8,10 @@
 //!
 //! ```no_run
 //! use uwm_onnx::config::Config;
-//! use uwm_onnx::pass::{Job, ModelFiles, Runner, Unobserved, rewrite};
-//! use uwm_onnx::runtime::Tract;
+//! use uwm_onnx::pass::{Error, Job, Limits, ModelFiles, Runner, Unobserved, rewrite};
+//! use uwm_onnx::runtime::{Wish, open};
 //!
-//! # fn main() -> Result<(), uwm_onnx::pass::Error> {
+//! # fn main() -> Result<(), Error> {
 //! let mut config = Config::read("models/emoji-clip/uwm.yaml".as_ref())?;
 //! config.tokenizer = Some("models/emoji-clip/tokenizer.json".into());
 //! config.preprocessor = Some("models/emoji-clip/preprocessor_config.json".into());
@@ -21,9 +21,12 @@
 //!     patch: Some("edit.uwm".into()),
 //!     provenance: true,
 //!     force: false,
+//!     resume: None,
 //!     config,
 //! };
-//! let report = rewrite(&job, Runner { runtime: &Tract::new(), observer: &Unobserved, batch_size: 8 })?;
+//! let runtime = open(&Wish::default()).map_err(Error::NoRuntime)?;
+//! let runner = Runner { runtime: &*runtime, observer: &Unobserved, limits: Limits::default() };
+//! let report = rewrite(&job, runner)?;
 //! println!("{}", report.to_table());
 //! # Ok(())
 //! # }

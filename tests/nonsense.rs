@@ -90,7 +90,7 @@ fn models_that_cannot_be_edited() {
             let fc2 = graph.node.iter().rev().find(|node| node.name.ends_with("fc2/MatMul")).unwrap().input[1].clone();
             graph.initializer.iter_mut().find(|tensor| tensor.name == fc2).unwrap().dims.reverse();
         },
-        "a weight of 128 inputs: not [batch, tokens, inputs]",
+        "a weight of 128 inputs: its last axis is not the weight's width",
     );
     refused(
         &|proto| {

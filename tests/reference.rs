@@ -12,8 +12,8 @@ use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{self, Batch, Samples};
 use uwm_onnx::onnx::{Graph, Linear, Modality, Model, Patch, Selection};
-use uwm_onnx::pass::{Embedder, Runner, Site, Unobserved, calibrate};
-use uwm_onnx::runtime::Tract;
+use uwm_onnx::pass::{Calibration, Embedder, Error, Limits, Runner, Site, Unobserved, calibrate};
+use uwm_onnx::runtime::{Runtime, Tract};
 use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
 use uwm_onnx::uwm::adaptive;
 
@@ -106,14 +106,21 @@ fn reference_name(layer: &Linear, scores: &Tensors) -> Option<String> {
     scores.has(&format!("score.{name}")).then_some(name)
 }
 
-fn runner<'r>(runtime: &'r Tract, batch_size: usize) -> Runner<'r> {
-    Runner { runtime, observer: &Unobserved, batch_size }
+fn runner(runtime: &dyn Runtime, batch_size: usize) -> Runner<'_> {
+    let limits = Limits { batch_size: Some(batch_size), ..Limits::default() };
+    Runner { runtime, observer: &Unobserved, limits }
+}
+
+/// Both runtimes.
+fn runtimes() -> Vec<Box<dyn Runtime>> {
+    let built_in: Box<dyn Runtime> = Box::new(Tract::default());
+    std::iter::once(built_in).chain(common::onnx_runtime()).collect()
 }
 
 #[test]
 fn scores_and_selections_agree() {
-    let (reference, runtime) = (Tensors::read("scores.safetensors"), Tract::new());
-    for file in FILES {
+    let reference = Tensors::read("scores.safetensors");
+    for (file, runtime) in FILES.iter().flat_map(|file| runtimes().into_iter().map(move |runtime| (file, runtime))) {
         let model = Model::open(&fixture(file)).unwrap();
         let graph = Graph::new(&model).unwrap();
         let mut seen = 0;
@@ -128,7 +135,9 @@ fn scores_and_selections_agree() {
             let recipe = Config::default().recipe(modality).unwrap();
             let (safe, not_safe) = (Stored::new("safe", modality), Stored::new("unsafe", modality));
             // 5 does not divide 32: the last batch is a short one.
-            let scores = calibrate(runner(&runtime, 5), &site, &layers, &safe, &not_safe, &recipe).unwrap();
+            let calibration =
+                Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
+            let scores = calibrate(runner(&*runtime, 5), calibration, None).unwrap().scores;
             for ((_, name), scores) in named.iter().zip(&scores) {
                 let want = reference.matrix(&format!("score.{name}"), f32::from_le_bytes);
                 assert_eq!(scores.values.dim(), want.dim(), "{file} {name}");
@@ -161,7 +170,7 @@ fn scores_and_selections_agree() {
 
 #[test]
 fn a_sample_that_is_not_finite_is_named() {
-    let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::new());
+    let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::default());
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph).unwrap().pop().unwrap();
     let recipe = Config::default().recipe(Modality::Vision).unwrap();
@@ -169,9 +178,34 @@ fn a_sample_that_is_not_finite_is_named() {
     let (safe, mut not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
     let Batch::Image { pixels } = &mut not_safe.0 else { unreachable!() };
     pixels[[13, 0, 5, 5]] = f32::NAN;
-    let error = calibrate(runner(&runtime, 5), &site, &layers, &safe, &not_safe, &recipe).unwrap_err();
+    let calibration = Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
+    let error = calibrate(runner(&runtime, 5), calibration, None).unwrap_err();
     assert!(error.to_string().contains("not finite for stored sample 13"), "{error}");
     assert!(error.to_string().contains("layers.0/mlp/fc2"), "{error}");
+    // The same for its embedding.
+    let embedder = Embedder::new(runner(&runtime, 5), &site, &not_safe).unwrap();
+    let error = embedder.embed("images", &not_safe).unwrap_err();
+    assert!(matches!(error, Error::SafeGround { .. }) && error.to_string().contains("stored sample 13"), "{error}");
+
+    // Left out where that is wished: the other pairs score as if it had not been there.
+    let mut lenient = runner(&runtime, 5);
+    lenient.limits.skip_bad_samples = true;
+    let skipped = calibrate(lenient, calibration, None).unwrap().scores;
+    let without = |side: &Stored| {
+        let Batch::Image { pixels } = &side.0 else { unreachable!() };
+        let rows: Vec<usize> = (0..32).filter(|&row| row != 13).collect();
+        Stored(Batch::Image { pixels: pixels.select(ndarray::Axis(0), &rows) })
+    };
+    let (safe, not_safe_left) = (without(&safe), without(&not_safe));
+    let left = Calibration { safe: &safe, not_safe: &not_safe_left, ..calibration };
+    let left = calibrate(runner(&runtime, 5), left, None).unwrap().scores;
+    for (skipped, left) in skipped.iter().zip(&left) {
+        assert_eq!((skipped.undefined.not_finite, left.undefined.not_finite), (1, 0));
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs();
+        assert!(skipped.values.iter().zip(&left.values).all(close));
+    }
+    let embedded = Embedder::new(lenient, &site, &not_safe).unwrap().embed("images", &not_safe).unwrap();
+    assert_eq!(embedded.bad.into_iter().collect::<Vec<_>>(), [13]);
 }
 
 /// Every difference must lie within 1e-6 of the threshold; returns how many there are.
@@ -191,16 +225,16 @@ fn check_selection(scores: &Array2<f32>, mask: &Array2<u8>, got: &[u32], tau: f6
 }
 
 /// Embeds the stored inputs with whatever towers the files have.
-fn embed(models: &[&Model]) -> HashMap<String, Embeddings> {
-    let (runtime, mut out) = (Tract::new(), HashMap::new());
+fn embed(runtime: &dyn Runtime, models: &[&Model]) -> HashMap<String, Embeddings> {
+    let mut out = HashMap::new();
     for model in models {
         let graph = Graph::new(model).unwrap();
         for site in Site::find(&graph).unwrap() {
             for side in ["safe", "unsafe"] {
                 let samples = Stored::new(side, site.modality());
-                let embedder = Embedder::new(runner(&runtime, 7), &site, &samples).unwrap();
+                let embedder = Embedder::new(runner(runtime, 7), &site, &samples).unwrap();
                 let kind = if site.modality() == Modality::Text { "text" } else { "image" };
-                out.insert(format!("{side}_{kind}"), embedder.embed("", &samples).unwrap());
+                out.insert(format!("{side}_{kind}"), embedder.embed("", &samples).unwrap().rows);
             }
         }
     }
@@ -239,9 +273,11 @@ fn check_metrics(mut got: HashMap<String, Embeddings>, key: &str) {
 fn embeddings_and_metrics_agree() {
     for files in [&["clip_torchscript.onnx"][..], &["clip_dynamo.onnx"], &["text_model.onnx", "vision_model.onnx"]] {
         let models: Vec<Model> = files.iter().map(|file| Model::open(&fixture(file)).unwrap()).collect();
-        let got = embed(&models.iter().collect::<Vec<_>>());
-        check_embeddings(&got, "embeddings.safetensors");
-        check_metrics(got, "metrics_original");
+        for runtime in runtimes() {
+            let got = embed(&*runtime, &models.iter().collect::<Vec<_>>());
+            check_embeddings(&got, "embeddings.safetensors");
+            check_metrics(got, "metrics_original");
+        }
     }
 }
 
@@ -269,9 +305,11 @@ fn edited_models_agree() {
             common::apply_patch(model.path(), &patch, edited.last().unwrap());
         }
         let models: Vec<Model> = edited.iter().map(|path| Model::open(path).unwrap()).collect();
-        let got = embed(&models.iter().collect::<Vec<_>>());
-        check_embeddings(&got, "embeddings_after.safetensors");
-        check_metrics(got, "metrics_after_tau0.02");
+        for runtime in runtimes() {
+            let got = embed(&*runtime, &models.iter().collect::<Vec<_>>());
+            check_embeddings(&got, "embeddings_after.safetensors");
+            check_metrics(got, "metrics_after_tau0.02");
+        }
     }
 }
 
@@ -297,9 +335,10 @@ fn a_half_precision_encoder_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("half.onnx");
     std::fs::write(&path, proto.encode_to_vec()).unwrap();
-    let got = embed(&[&Model::open(&path).unwrap()]);
+    let model = Model::open(&path).unwrap();
     let reference = Tensors::read("embeddings.safetensors");
-    for side in ["safe", "unsafe"] {
+    for (runtime, side) in runtimes().iter().flat_map(|runtime| ["safe", "unsafe"].map(|side| (runtime, side))) {
+        let got = embed(&**runtime, &[&model]);
         let want = reference.matrix(&format!("embed.{side}_image"), f32::from_le_bytes);
         let got = got[&format!("{side}_image")].rows();
         let worst = got.iter().zip(&want).fold(0.0_f32, |worst, (g, w)| worst.max((g - w).abs()));

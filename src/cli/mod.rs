@@ -2,8 +2,10 @@
 
 mod apply;
 mod compare;
+mod doctor;
 mod progress;
 mod rewrite;
+mod runtime;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ enum Command {
     Revert(apply::Revert),
     Verify(compare::Verify),
     Diff(compare::Diff),
+    Doctor(doctor::Args),
 }
 
 /// How a result is printed.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),
         Command::Diff(args) => args.run(),
+        Command::Doctor(args) => args.run(),
     };
     let exit = match result {
         Ok((text, exit)) => print(&text, exit),
@@ -95,6 +99,7 @@ fn exit_of(error: &Error) -> Exit {
     use crate::onnx::Error as Onnx;
     match error {
         Error::Config(_)
+        | Error::Checkpoint { .. }
         | Error::Missing { .. }
         | Error::Conflict { .. }
         | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
@@ -104,7 +109,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Taps(_)
         | Error::SafeGround { .. }
         | Error::Score { .. } => Exit::Input,
-        Error::Runtime { .. } => Exit::Runtime,
+        Error::Runtime { .. } | Error::NoRuntime(_) => Exit::Runtime,
         Error::Interrupted => Exit::Interrupted,
     }
 }

@@ -6,10 +6,11 @@ use clap::Args as ClapArgs;
 
 use super::Format;
 use super::progress::Bars;
+use super::runtime::RuntimeArgs;
 use crate::config::{Config, DataRef};
 use crate::onnx::Modality;
-use crate::pass::{Error, Job, ModelFiles, Runner, rewrite};
-use crate::runtime::Tract;
+use crate::pass::{Error, Job, Limits, ModelFiles, Runner, rewrite};
+use crate::runtime::open;
 
 /// Edit a model: calibrate, score, negate, and measure before and after.
 ///
@@ -61,29 +62,60 @@ pub struct Args {
     /// Factor for the selected weights [default: -1, or the configuration's].
     #[arg(long, allow_negative_numbers = true)]
     alpha: Option<f64>,
-    /// Samples a run, where the graph leaves it open.
-    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..))]
-    batch_size: u16,
-    /// Threads to use [default: all cores].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+    /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and fit
+    /// --memory-budget.
+    #[arg(long, default_value = "auto", value_parser = batch_size)]
+    batch_size: BatchSize,
+    /// What the activations of a calibration may take with --batch-size auto, in bytes or with K, M or G (1024s).
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = bytes)]
+    memory_budget: usize,
+    /// Leave samples out, and count them, whose activations or embeddings are not finite, instead of stopping.
+    #[arg(long)]
+    skip_bad_samples: bool,
+    /// Keep the progress of the calibration in this folder until the job is done, and go on from what is there.
+    #[arg(long, value_name = "FOLDER")]
+    resume: Option<PathBuf>,
     /// How to print the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
 }
 
+/// A number of samples, or `None` for auto.
+#[derive(Clone, Copy)]
+struct BatchSize(Option<usize>);
+
+fn batch_size(text: &str) -> Result<BatchSize, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(BatchSize(None)),
+        Ok(size @ 1..=65_536) => Ok(BatchSize(Some(size))),
+        _ => Err("it is auto or a number from 1 to 65536".to_owned()),
+    }
+}
+
+/// A number of bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) => (digits, text.chars().last().map_or(0, |unit| 10 * (1 + "KMG".find(unit).unwrap_or(0)))),
+        None => (text, 0),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << unit));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "it is a number of bytes, as 500M or 2G".to_owned())
+}
+
 impl Args {
     /// Does the job and returns what goes to stdout.
     pub fn run(self) -> Result<String, Error> {
-        if let Some(threads) = self.threads {
-            // Fails only if the pool exists already, and nothing ran before.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
-        }
+        let limits = Limits {
+            batch_size: self.batch_size.0,
+            memory_budget: self.memory_budget,
+            skip_bad_samples: self.skip_bad_samples,
+        };
+        let (format, wish, job) = (self.format, self.runtime.clone().wish(), self.job()?);
+        let runtime = open(&wish).map_err(Error::NoRuntime)?;
         let bars = Bars::new();
-        let runtime = Tract::new();
-        let runner = Runner { runtime: &runtime, observer: &bars, batch_size: usize::from(self.batch_size) };
-        let format = self.format;
-        let report = rewrite(&self.job()?, runner)?;
+        let report = rewrite(&job, Runner { runtime: &*runtime, observer: &bars, limits })?;
         Ok(match format {
             Format::Human => report.to_table(),
             Format::Json => format!("{}\n", report.to_json()),
@@ -124,6 +156,7 @@ impl Args {
             patch: self.patch_out,
             force: self.force,
             provenance: !self.no_provenance,
+            resume: self.resume,
             config,
         })
     }

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use ndarray::{Array2, Axis, Dimension, RemoveAxis};
-use rayon::prelude::*;
 
+use super::pipeline::ordered;
 use super::{Error, Observer};
 use crate::dataset::Batch;
 use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::{InputShape, Tower};
 use crate::runtime::{Feed, Runtime, Tensor};
+use crate::uwm::CHUNK;
 
 /// What everything that runs a graph needs.
 #[derive(Clone, Copy)]
@@ -18,51 +19,68 @@ pub struct Runner<'r> {
     pub runtime: &'r dyn Runtime,
     /// Is told how far it got.
     pub observer: &'r dyn Observer,
-    /// Samples a run, where the graph leaves that open.
-    pub batch_size: usize,
+    /// How much is taken on at a time.
+    pub limits: Limits,
+}
+
+/// How much is taken on at a time, and what is let pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Samples a run, where the graph leaves that open; if not said, as many as serve speed and fit the budget.
+    pub batch_size: Option<usize>,
+    /// Bytes that the activations of a calibration may take, if the batch size is not said.
+    pub memory_budget: usize,
+    /// Whether samples whose activations or embeddings are not finite are left out and counted, instead of an error.
+    pub skip_bad_samples: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch_size: None, memory_budget: 1 << 30, skip_bad_samples: false }
+    }
+}
+
+/// Samples a run, if nothing stands against it. More do not make a CPU faster.
+pub const USUAL_BATCH: usize = 8;
+
+/// The batches of `samples` from the one number `first` on. None reaches over a multiple of [`CHUNK`], where sums may
+/// have been kept: so each sample is in the same batch whether or not the run begins in the middle.
+pub fn batches(first: usize, samples: usize, size: usize) -> Vec<Range<usize>> {
+    let chunks = (first..samples).step_by(CHUNK).map(|start| start..samples.min(start + CHUNK));
+    let split = |chunk: Range<usize>| chunk.clone().step_by(size).map(move |start| start..chunk.end.min(start + size));
+    chunks.flat_map(split).collect()
 }
 
 impl Runner<'_> {
-    /// Calls `work` on consecutive ranges of `0..samples`, as many at a time as the runtime likes, and `fold` on the
-    /// results, one after another in order of ranges. Reading, preprocessing and running all happen in `work`, so one
-    /// thread decodes while another computes.
+    /// Calls `work` on ranges of samples, `workers` at a time, and `fold` on the results, one after another in order.
+    /// Reading, preprocessing and running all happen in `work`, so one thread decodes while another computes.
     ///
     /// # Errors
     /// The first error in order of ranges, or [`Error::Interrupted`].
     pub fn over<T: Send>(
         &self,
         stage: &str,
-        samples: usize,
-        batch: usize,
+        ranges: &[Range<usize>],
+        workers: usize,
         work: impl Fn(Range<usize>) -> Result<T, Error> + Sync,
-        mut fold: impl FnMut(T) -> Result<(), Error>,
+        mut fold: impl FnMut(&Range<usize>, T) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.observer.begin(stage, samples);
-        let done = self.waves(samples, batch, work, &mut fold);
+        self.observer.begin(stage, ranges.iter().map(ExactSizeIterator::len).sum());
+        let done = ordered(
+            ranges.len(),
+            workers,
+            |index| match self.observer.cancelled() {
+                true => Err(Error::Interrupted),
+                false => work(ranges[index].clone()),
+            },
+            |index, result| {
+                fold(&ranges[index], result)?;
+                self.observer.advance(ranges[index].len());
+                Ok(())
+            },
+        );
         self.observer.end();
         done
-    }
-
-    fn waves<T: Send>(
-        &self,
-        samples: usize,
-        batch: usize,
-        work: impl Fn(Range<usize>) -> Result<T, Error> + Sync,
-        fold: &mut impl FnMut(T) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let ranges: Vec<Range<usize>> =
-            (0..samples).step_by(batch).map(|start| start..samples.min(start + batch)).collect();
-        for wave in ranges.chunks(self.runtime.concurrency().max(1)) {
-            if self.observer.cancelled() {
-                return Err(Error::Interrupted);
-            }
-            let results: Vec<Result<T, Error>> = wave.par_iter().map(|range| work(range.clone())).collect();
-            for (range, result) in wave.iter().zip(results) {
-                fold(result?)?;
-                self.observer.advance(range.len());
-            }
-        }
-        Ok(())
     }
 }
 
@@ -119,4 +137,21 @@ fn fill<T: Clone, D: Dimension + RemoveAxis>(rows: ndarray::Array<T, D>, size: u
     let mut order: Vec<usize> = (0..have).collect();
     order.resize(size, have - 1);
     rows.select(Axis(0), &order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_cover_all_samples_and_meet_at_chunks() {
+        assert_eq!(batches(0, 20, 8), [0..8, 8..16, 16..20]);
+        assert!(batches(0, 0, 8).is_empty());
+        for size in [1, 3, 8, 64, 100] {
+            let all = batches(0, 200, size);
+            assert_eq!(all.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+            let resumed = batches(2 * CHUNK, 200, size);
+            assert!(all.ends_with(&resumed) && resumed[0].start == 2 * CHUNK, "{size}");
+        }
+    }
 }

@@ -1,18 +1,47 @@
 //! Calibration: pairs through a tower, scores of its layers out.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Error;
-use super::batches::{Runner, feed};
+use super::batches::{Runner, batches, feed};
+use super::checkpoint::Checkpoint;
+use super::prepare::{Prepared, prepare};
 use super::site::Site;
 use crate::config::Recipe;
 use crate::dataset::Samples;
 use crate::onnx::Linear;
-use crate::taps::Taps;
-use crate::uwm::{Pairwise, Scores, Statistics};
+use crate::taps::{Fed, Taps};
+use crate::uwm::{Pairwise, Scores, Statistics, Sums};
 
-/// Scores `layers` of a tower on pairs `(safe[b], unsafe[b])` of its own modality. Holds the batches at work and one
-/// `[O, I]` accumulator a layer.
+/// What a calibration gives.
+#[derive(Debug)]
+pub struct Calibrated {
+    /// Scores, a layer each.
+    pub scores: Vec<Scores>,
+    /// What the user should know of how it ran.
+    pub notes: Vec<String>,
+}
+
+/// What a calibration is made with.
+#[derive(Clone, Copy)]
+pub struct Calibration<'a> {
+    /// The tower.
+    pub site: &'a Site<'a>,
+    /// The layers to score.
+    pub layers: &'a [Linear],
+    /// Samples of the tower's modality.
+    pub safe: &'a dyn Samples,
+    /// Their unsafe partners, in the same order.
+    pub not_safe: &'a dyn Samples,
+    /// How to score.
+    pub recipe: &'a Recipe,
+}
+
+/// Scores layers of a tower on pairs `(safe[b], unsafe[b])` of its own modality. Holds the batches at work and one
+/// `[O, I]` accumulator a layer. `keep` makes a checkpoint for a job that is told its batch size: sums are kept there,
+/// and taken up again.
 ///
 /// # Errors
 /// If data, runtime or scoring fail.
@@ -21,49 +50,77 @@ use crate::uwm::{Pairwise, Scores, Statistics};
 /// If the two sample sets differ in length.
 pub fn calibrate(
     runner: Runner,
-    site: &Site,
-    layers: &[Linear],
-    safe: &dyn Samples,
-    not_safe: &dyn Samples,
-    recipe: &Recipe,
-) -> Result<Vec<Scores>, Error> {
+    calibration: Calibration,
+    keep: Option<&dyn Fn(usize) -> Checkpoint>,
+) -> Result<Calibrated, Error> {
+    let Calibration { site, layers, safe, not_safe, recipe } = calibration;
     assert_eq!(safe.len(), not_safe.len(), "calibration samples come in pairs");
     let taps = Taps::new(site.graph, layers)?;
-    let size = site.batch_size(runner.batch_size, safe.len());
-    let (like, _) = feed(&site.tower, safe.batch(0..1)?, size)?;
-    let session = runner.runtime.load(&taps.skeleton, &like).map_err(|e| site.failed(e))?;
-    let mut scores: Vec<Pairwise> =
-        layers.iter().map(|layer| Pairwise::new(layer.weight.shape, recipe.epsilon)).collect();
+    let prepared = prepare(runner, site, &taps, safe, not_safe)?;
+    let mut checkpoint = keep.map(|keep| keep(prepared.size));
+    let kept = checkpoint.as_ref().map_or(Ok(None), |checkpoint| checkpoint.read(layers))?;
+    let first = kept.as_ref().and_then(|sums| sums.first()).map_or(0, |sums| sums.pairs);
+    let mut scores = begin(layers, recipe, kept);
     let weight = |layer: &Linear| layer.weight.read(site.graph.model);
-    runner.over(
+    let measuring = Measuring { runner, site, taps: &taps, prepared: &prepared };
+    let done = runner.over(
         &format!("calibrating {}", site.modality()),
-        safe.len(),
-        size,
-        |range| {
-            let measure = |samples: &dyn Samples| -> Result<Vec<Statistics>, Error> {
-                let (feed, mask) = feed(&site.tower, samples.batch(range.clone())?, size)?;
-                let name = |index| samples.name(range.start + index);
-                Ok(taps.reduce(
-                    &session.run(feed).map_err(|e| site.failed(e))?,
-                    size,
-                    range.len(),
-                    mask.as_ref(),
-                    name,
-                )?)
-            };
-            Ok((measure(safe)?, measure(not_safe)?))
-        },
-        |(safe, not_safe)| {
+        &batches(first, safe.len(), prepared.size),
+        prepared.workers,
+        |range| Ok((measuring.measure(safe, range.clone())?, measuring.measure(not_safe, range)?)),
+        |_, (safe, not_safe)| {
             // A layer's sums are its own: parallel over layers, in order within each.
             scores.par_iter_mut().zip(layers).zip(&taps.of_layer).try_for_each(|((score, layer), &tap)| {
                 score.add(&safe[tap], &not_safe[tap], || weight(layer)).map_err(Error::from)
-            })
+            })?;
+            let sums = scores.iter().map(Pairwise::sums);
+            checkpoint.as_mut().map_or(Ok(()), |checkpoint| checkpoint.write_now_and_then(sums))
         },
-    )?;
+    );
+    if let Some(checkpoint) = checkpoint.as_mut().filter(|_| matches!(done, Ok(()) | Err(Error::Interrupted))) {
+        checkpoint.write(scores.iter().map(Pairwise::sums))?;
+    }
+    done?;
     let finish = |(score, layer): (Pairwise, &Linear)| {
         score
             .finish(recipe.weight_prior, || weight(layer))?
             .map_err(|source| Error::Score { layer: layer.node.clone(), source })
     };
-    scores.into_par_iter().zip(layers).map(finish).collect()
+    let scores = scores.into_par_iter().zip(layers).map(finish).collect::<Result<_, Error>>()?;
+    Ok(Calibrated { scores, notes: prepared.notes })
+}
+
+fn begin(layers: &[Linear], recipe: &Recipe, kept: Option<Vec<Sums>>) -> Vec<Pairwise> {
+    match kept {
+        Some(sums) => sums.into_iter().map(|sums| Pairwise::resume(sums, recipe.epsilon)).collect(),
+        None => layers.iter().map(|layer| Pairwise::new(layer.weight.shape, recipe.epsilon)).collect(),
+    }
+}
+
+struct Measuring<'a> {
+    runner: Runner<'a>,
+    site: &'a Site<'a>,
+    taps: &'a Taps,
+    prepared: &'a Prepared,
+}
+
+impl Measuring<'_> {
+    /// Runs some samples and reduces each output as it comes.
+    fn measure(&self, samples: &dyn Samples, range: Range<usize>) -> Result<Vec<Statistics>, Error> {
+        let (feed, mask) = feed(&self.site.tower, samples.batch(range.clone())?, self.prepared.size)?;
+        let fed = Fed { batch: self.prepared.size, samples: range.len(), mask: mask.as_ref() };
+        let mut reduced: Vec<Result<Statistics, Error>> = vec![];
+        let mut reduce = |index: usize, output: ndarray::ArrayViewD<f32>| {
+            let tap = &self.taps.outputs[index];
+            let statistics = tap.reduce(&output, self.prepared.layouts[index], fed).map_err(Error::from);
+            reduced.push(statistics.and_then(|statistics| match statistics.finite.iter().position(|finite| !finite) {
+                Some(bad) if !self.runner.limits.skip_bad_samples => {
+                    Err(tap.not_finite(samples.name(range.start + bad)).into())
+                }
+                _ => Ok(statistics),
+            }));
+        };
+        self.prepared.session.run(feed, &mut reduce).map_err(|e| self.site.failed(e))?;
+        reduced.into_iter().collect()
+    }
 }

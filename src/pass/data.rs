@@ -1,20 +1,24 @@
 //! The data sets a rewrite needs: which, read, checked, handed to calibration and evaluation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
 
 use super::Error;
 use super::batches::Runner;
-use super::calibrate::calibrate;
-use super::evaluate::{EvaluationData, evaluate};
+use super::calibrate::{Calibrated, Calibration, calibrate};
+use super::checkpoint::{Checkpoint, Checkpoints};
+use super::evaluate::{EmbeddedData, EvaluationData, embed, measure};
 use super::site::Site;
 use crate::config::{Config, Recipe};
 use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Samples, Texts, Tokenizer, ZeroShot};
-use crate::onnx::{Linear, Modality};
+use crate::onnx::{self, Linear, Modality, Source};
+use crate::report::{BeforeAfter, FileId};
 use crate::safeground::Evaluation;
-use crate::uwm::Scores;
 
 /// The data sets, read and checked.
 pub struct Data {
+    config: Config,
     tokenizer: Option<Tokenizer>,
     preprocessor: Option<Preprocessor>,
     zero_shot: Option<ZeroShot>,
@@ -73,10 +77,10 @@ impl Data {
                 "not evaluated: no evaluation data was given (--evaluation, or evaluation in uwm.yaml)".to_owned(),
             );
         }
-        Ok(Self { tokenizer, preprocessor, calibration, evaluation, zero_shot, notes })
+        Ok(Self { config: config.clone(), tokenizer, preprocessor, calibration, evaluation, zero_shot, notes })
     }
 
-    /// Scores layers of a tower on the calibration pairs.
+    /// Scores layers of a tower on the calibration pairs; progress is kept in `checkpoints`.
     ///
     /// # Errors
     /// Those of [`calibrate`].
@@ -86,9 +90,21 @@ impl Data {
         site: &Site,
         layers: &[Linear],
         recipe: &Recipe,
-    ) -> Result<Vec<Scores>, Error> {
+        checkpoints: Option<&Checkpoints>,
+    ) -> Result<Calibrated, Error> {
+        let keep = match checkpoints {
+            None => None,
+            Some(checkpoints) => {
+                let path = checkpoints.of(site.modality());
+                let job = self.job(runner, site, layers, recipe)?;
+                Some(move |size: usize| Checkpoint::new(path.clone(), hash(&json!([job, size]))))
+            }
+        };
+        let keep = keep.as_ref().map(|keep| keep as &dyn Fn(usize) -> Checkpoint);
         let rows = &self.calibration.rows;
-        let run = |safe: &dyn Samples, not_safe: &dyn Samples| calibrate(runner, site, layers, safe, not_safe, recipe);
+        let run = |safe: &dyn Samples, not_safe: &dyn Samples| {
+            calibrate(runner, Calibration { site, layers, safe, not_safe, recipe }, keep)
+        };
         match (site.modality(), &self.tokenizer, &self.preprocessor) {
             (Modality::Text, Some(tokenizer), _) => {
                 let texts =
@@ -105,21 +121,71 @@ impl Data {
         }
     }
 
-    /// Measures the towers on the evaluation set; `None` where that cannot be done, which `notes` explain.
+    /// All that a tower's sums depend on, but the batch size.
+    fn job(&self, runner: Runner, site: &Site, layers: &[Linear], recipe: &Recipe) -> Result<Value, Error> {
+        let place = runner.runtime.place();
+        let files: Vec<&str> = site.graph.model.sources().iter().map(Source::sha256).collect();
+        let of = |path: Option<&PathBuf>| path.map(|path| sha256(path)).transpose();
+        Ok(json!({
+            "tool": env!("CARGO_PKG_VERSION"),
+            "model": files,
+            "layers": layers.iter().map(|layer| (&layer.node, &layer.input, layer.weight.shape)).collect::<Vec<_>>(),
+            "epsilon": recipe.epsilon,
+            "calibration": [sha256(&self.calibration.path)?, self.calibration.rows.len().to_string()],
+            "tokenizer": of(self.config.tokenizer.as_ref().filter(|_| site.modality() == Modality::Text))?,
+            "preprocessor": of(self.config.preprocessor.as_ref().filter(|_| site.modality() == Modality::Vision))?,
+            "runtime": [place.backend, &place.version, &place.provider, &place.device],
+            "skip_bad_samples": runner.limits.skip_bad_samples,
+        }))
+    }
+
+    /// Embeds the evaluation set with the towers; `None` where that cannot be done, which `notes` explain.
     ///
     /// # Errors
-    /// Those of [`evaluate`].
-    pub fn evaluate(&self, runner: Runner, sites: &[(usize, Site)], when: &str) -> Result<Option<Evaluation>, Error> {
+    /// Those of [`embed`].
+    pub fn embed(&self, runner: Runner, sites: &[(usize, Site)], when: &str) -> Result<Option<EmbeddedData>, Error> {
         let site = |modality| sites.iter().map(|(_, site)| site).find(|site| site.modality() == modality);
-        let (Some(text), Some(vision)) = (site(Modality::Text), site(Modality::Vision)) else { return Ok(None) };
-        let (Some(set), Some(tokenizer), Some(preprocessor)) = (&self.evaluation, &self.tokenizer, &self.preprocessor)
-        else {
-            return Ok(None);
-        };
-        let data =
-            EvaluationData { quadruplets: &set.rows, zero_shot: self.zero_shot.as_ref(), tokenizer, preprocessor };
-        evaluate(runner, text, vision, data, when).map(Some)
+        match (site(Modality::Text), site(Modality::Vision), self.evaluation_data()) {
+            (Some(text), Some(vision), Some(data)) => embed(runner, text, vision, data, when).map(Some),
+            _ => Ok(None),
+        }
     }
+
+    /// Measures both models on what both have embeddings for, which is noted if it is not all.
+    ///
+    /// # Errors
+    /// Those of [`measure`].
+    pub fn compare(
+        &mut self,
+        before: &EmbeddedData,
+        after: &EmbeddedData,
+    ) -> Result<Option<BeforeAfter<Evaluation>>, Error> {
+        let left_out = before.bad.or(&after.bad);
+        let Some(data) = self.evaluation_data() else { return Ok(None) };
+        let measured =
+            BeforeAfter { before: measure(before, data, &left_out)?, after: measure(after, data, &left_out)? };
+        self.notes.extend(left_out.note());
+        Ok(Some(measured))
+    }
+
+    fn evaluation_data(&self) -> Option<EvaluationData<'_>> {
+        Some(EvaluationData {
+            quadruplets: &self.evaluation.as_ref()?.rows,
+            zero_shot: self.zero_shot.as_ref(),
+            tokenizer: self.tokenizer.as_ref()?,
+            preprocessor: self.preprocessor.as_ref()?,
+        })
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+fn sha256(path: &Path) -> Result<String, Error> {
+    let read = |source| onnx::Error::Io { action: "read", path: path.to_owned(), source };
+    Ok(Source::open(path).map_err(read)?.sha256().to_owned())
+}
+
+fn hash(value: &Value) -> String {
+    FileId::of(PathBuf::new(), value.to_string().as_bytes()).sha256
 }
 
 /// Calibration must not meet evaluation.

@@ -1,14 +1,16 @@
 //! Samples through a tower, embeddings out.
 
-use ndarray::{Array2, ArrayD, Axis, Ix2, Slice, concatenate};
+use std::collections::BTreeSet;
+
+use ndarray::{Array2, ArrayViewD, Axis, Ix2, Slice, concatenate};
 
 use super::Error;
-use super::batches::{Runner, feed};
+use super::batches::{Runner, USUAL_BATCH, batches, feed};
 use super::site::Site;
 use crate::dataset::Samples;
 use crate::onnx::Skeleton;
 use crate::runtime;
-use crate::safeground::Embeddings;
+use crate::safeground::{self, Embeddings};
 
 /// A tower that embeds samples, prepared once for one batch size.
 pub struct Embedder<'a> {
@@ -18,6 +20,15 @@ pub struct Embedder<'a> {
     session: Box<dyn runtime::Session>,
 }
 
+/// Normalised embeddings of a set of samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// A row a sample; 0 for bad ones.
+    pub rows: Embeddings,
+    /// Samples whose embedding is zero or not finite; only where such are to be skipped.
+    pub bad: BTreeSet<usize>,
+}
+
 impl<'a> Embedder<'a> {
     /// Prepares a tower for samples like the first of `like`.
     ///
@@ -25,7 +36,7 @@ impl<'a> Embedder<'a> {
     /// If a sample cannot be read or the runtime does not take the graph.
     pub fn new(runner: Runner<'a>, site: &'a Site<'a>, like: &dyn Samples) -> Result<Self, Error> {
         let skeleton = Skeleton::extract(site.graph, &[&site.tower.embedding])?;
-        let size = site.batch_size(runner.batch_size, like.len());
+        let size = site.batch_size(runner.limits.batch_size.unwrap_or(USUAL_BATCH), like.len());
         let (like, _) = feed(&site.tower, like.batch(0..1)?, size)?;
         let session = runner.runtime.load(&skeleton, &like).map_err(|e| site.failed(e))?;
         Ok(Self { runner, site, size, session })
@@ -34,44 +45,46 @@ impl<'a> Embedder<'a> {
     /// Embeds all samples and normalises the embeddings.
     ///
     /// # Errors
-    /// If data or runtime fail, or an embedding is zero or not finite.
-    pub fn embed(&self, stage: &str, samples: &dyn Samples) -> Result<Embeddings, Error> {
+    /// If data or runtime fail, or an embedding is zero or not finite and bad samples are not to be skipped.
+    pub fn embed(&self, stage: &str, samples: &dyn Samples) -> Result<Embedded, Error> {
         let mut parts: Vec<Array2<f32>> = vec![];
         self.runner.over(
             stage,
-            samples.len(),
-            self.size,
+            &batches(0, samples.len(), self.size),
+            self.runner.runtime.concurrency(),
             |range| {
                 let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size)?;
-                self.rows(self.session.run(feed).map_err(|e| self.site.failed(e))?, range.len())
+                let mut rows = None;
+                let mut take = |_: usize, output: ArrayViewD<f32>| rows = Some(self.rows(&output, range.len()));
+                self.session.run(feed, &mut take).map_err(|e| self.site.failed(e))?;
+                rows.unwrap_or_else(|| Err(self.unexpected("there is none")))
             },
-            |part| {
+            |_, part| {
                 parts.push(part);
                 Ok(())
             },
         )?;
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
         let rows = concatenate(Axis(0), &views).map_err(|e| self.unexpected(&e.to_string()))?;
-        Embeddings::normalise(rows).map_err(|source| {
-            let row = match source {
-                crate::safeground::Error::Undefined { row, .. } => samples.name(row),
-                crate::safeground::Error::Width { .. } => String::new(),
-            };
-            Error::SafeGround { what: format!("{stage}, {row}"), source }
-        })
+        let (rows, bad) = Embeddings::normalise_each(rows);
+        if let Some((&row, &what)) = bad.iter().next()
+            && !self.runner.limits.skip_bad_samples
+        {
+            let what_of = format!("{stage}, {}", samples.name(row));
+            return Err(Error::SafeGround { what: what_of, source: safeground::Error::Undefined { row, what } });
+        }
+        Ok(Embedded { rows, bad: bad.into_keys().collect() })
     }
 
-    fn rows(&self, mut outputs: Vec<ArrayD<f32>>, samples: usize) -> Result<Array2<f32>, Error> {
-        let output = outputs.pop().ok_or_else(|| self.unexpected("there is none"))?;
-        let shape = output.shape().to_vec();
-        match output.into_dimensionality::<Ix2>() {
+    fn rows(&self, output: &ArrayViewD<f32>, samples: usize) -> Result<Array2<f32>, Error> {
+        match output.view().into_dimensionality::<Ix2>() {
             Ok(rows) if rows.nrows() == self.size => Ok(rows.slice_axis(Axis(0), Slice::from(..samples)).to_owned()),
-            _ => Err(self.unexpected(&format!("its shape is {shape:?} for a batch of {}", self.size))),
+            _ => Err(self.unexpected(&format!("its shape is {:?} for a batch of {}", output.shape(), self.size))),
         }
     }
 
     fn unexpected(&self, what: &str) -> Error {
-        self.site.failed(runtime::Error::Run {
+        self.site.failed(runtime::Error::Load {
             backend: self.runner.runtime.place().backend,
             reason: format!("output '{}' is not one embedding a sample: {what}", self.site.tower.embedding),
         })

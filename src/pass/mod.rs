@@ -4,11 +4,14 @@
 mod apply;
 mod batches;
 mod calibrate;
+mod checkpoint;
 mod data;
 mod embed;
 mod evaluate;
 mod files;
 mod matching;
+mod pipeline;
+mod prepare;
 mod rewrite;
 mod site;
 mod timing;
@@ -20,10 +23,11 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 pub use apply::{ApplyJob, apply, revert};
-pub use batches::Runner;
-pub use calibrate::calibrate;
-pub use embed::Embedder;
-pub use evaluate::{EvaluationData, evaluate};
+pub use batches::{Limits, Runner};
+pub use calibrate::{Calibrated, Calibration, calibrate};
+pub use checkpoint::Checkpoint;
+pub use embed::{Embedded, Embedder};
+pub use evaluate::{Bad, EmbeddedData, EvaluationData, embed, measure};
 pub use rewrite::{Job, ModelFiles, rewrite};
 pub use site::Site;
 pub use verify::verify;
@@ -52,6 +56,9 @@ pub enum Error {
         tower: onnx::Modality,
         source: runtime::Error,
     },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NoRuntime(runtime::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Taps(#[from] taps::Error),
@@ -86,6 +93,18 @@ pub enum Error {
         )
     )]
     Shape { input: String, fed: Vec<usize> },
+    /// Kept progress that cannot be taken up.
+    #[error("{}: this checkpoint cannot be resumed: {reason}", path.display())]
+    #[diagnostic(
+        code("checkpoint-unusable"),
+        help("resume the very job that was interrupted, or remove the file or give another folder to begin anew")
+    )]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted; nothing was written")]
     #[diagnostic(code("interrupted"))]

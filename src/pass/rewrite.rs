@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::Error;
 use super::batches::Runner;
+use super::checkpoint::Checkpoints;
 use super::data::Data;
 use super::files::{check, check_plain, data_files, write_model, write_plain};
 use super::site::Site;
 use super::timing::Timing;
 use crate::config::{Config, Recipe};
 use crate::onnx::{Graph, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
-use crate::report::{BeforeAfter, Edit, EditedFile, EditedLayer, FileId, Report};
+use crate::report::{Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::uwm::{Scores, adaptive};
 
 /// The model to edit: one file with one or two towers, or a file a tower.
@@ -61,6 +62,8 @@ pub struct Job {
     pub force: bool,
     /// Whether the edited file says in its metadata what was done to it.
     pub provenance: bool,
+    /// A folder where the calibration's progress is kept until the job is done, and taken up again.
+    pub resume: Option<PathBuf>,
     /// Recipe and data.
     pub config: Config,
 }
@@ -87,20 +90,22 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     }
     let mut timing = Timing::start(clock);
 
-    let before = data.evaluate(runner, &sites, "before")?;
-    timing.lap("evaluate_before");
-
     let mut edited = vec![];
     let mut recipes = vec![];
+    let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
     for (file, site, recipe, layers) in plans {
-        let scores = data.calibrate(runner, site, &layers, &recipe)?;
+        let calibrated = data.calibrate(runner, site, &layers, &recipe, checkpoints.as_ref())?;
+        data.notes.extend(calibrated.notes);
         timing.lap("calibrate");
-        for (layer, scores) in layers.into_iter().zip(scores) {
+        for (layer, scores) in layers.into_iter().zip(calibrated.scores) {
             edited.push(choose(file, layer, &scores, &recipe)?);
         }
         recipes.push((file, site.modality(), recipe));
         timing.lap("select");
     }
+
+    let before = data.embed(runner, &sites, "before")?;
+    timing.lap("evaluate_before");
 
     let stop = || runner.observer.cancelled();
     let (mut staged, mut patches) = (vec![], vec![]);
@@ -123,7 +128,11 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let new_models = staged.iter().map(|file| file.open(&outputs)).collect::<Result<Vec<_>, _>>()?;
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let new_sites = find_sites(&job.model, &new_graphs)?;
-    let after = data.evaluate(runner, &new_sites, "after")?;
+    let after = data.embed(runner, &new_sites, "after")?;
+    let evaluation = match before.zip(after) {
+        Some((before, after)) => data.compare(&before, &after)?,
+        None => None,
+    };
     timing.lap("evaluate_after");
 
     let ids: Vec<EditedFile> = files
@@ -145,6 +154,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         return Err(Error::Interrupted);
     }
     outputs.publish()?;
+    checkpoints.iter().for_each(Checkpoints::clear);
     timing.lap("write");
 
     let mut kept = patches.iter().flat_map(|(patch, _)| &patch.layers);
@@ -158,9 +168,9 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         calibration_pairs: data.calibration.rows.len(),
         evaluation_quadruplets: data.evaluation.map_or(0, |set| set.rows.len()),
         edit: Edit::new(layers.collect()),
-        evaluation: before.zip(after).map(|(before, after)| BeforeAfter { before, after }),
+        evaluation,
         notes: data.notes,
-        runtime: runner.runtime.place(),
+        runtime: runner.runtime.place().clone(),
         timing_s: timing.finish(),
     })
 }

@@ -94,9 +94,13 @@ impl<'m> Site<'m> {
         Error::Runtime { model: self.graph.model.path().to_owned(), tower: self.modality(), source }
     }
 
+    /// The batch size that the graph fixes, if it does.
+    pub fn fixed_batch(&self) -> Option<usize> {
+        self.tower.input.dims.first().copied().flatten()
+    }
+
     /// The batch size to run with: the graph's own where it fixes one, else the wish, and no more than the data.
     pub fn batch_size(&self, wished: usize, samples: usize) -> usize {
-        let fixed = self.tower.input.dims.first().copied().flatten();
-        fixed.unwrap_or_else(|| wished.min(samples)).max(1)
+        self.fixed_batch().unwrap_or_else(|| wished.min(samples)).max(1)
     }
 }

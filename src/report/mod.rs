@@ -1,9 +1,11 @@
 //! One result value, and its forms. Computes nothing.
 
+mod doctor;
 mod edits;
 mod json;
 mod table;
 
+pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 
 use std::path::{Path, PathBuf};

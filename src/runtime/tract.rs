@@ -5,43 +5,55 @@
 use std::sync::Arc;
 
 use half::f16;
-use ndarray::ArrayD;
+use ndarray::ArrayViewD;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TractErrorContext;
 
-use super::{Error, Feed, Place, Runtime, Session, Tensor as Value};
+use super::{Error, Feed, Place, Runtime, Session, Tensor as Value, describe};
 use crate::guard::guard;
 use crate::onnx::Skeleton;
 
 const NAME: &str = "tract";
 
+/// The version that is built in; `Cargo.toml` asks for this very one.
+pub const VERSION: &str = "0.23.9";
+
 /// The tract runtime.
 pub struct Tract {
-    threads: usize,
+    place: Place,
 }
 
 impl Tract {
-    /// A runtime for the threads of the current rayon pool.
-    pub fn new() -> Self {
-        Self { threads: rayon::current_num_threads() }
+    /// A runtime that computes on so many threads, and why it was taken.
+    pub fn new(threads: usize, reason: &str) -> Self {
+        let place = Place {
+            backend: NAME,
+            version: VERSION.to_owned(),
+            provider: NAME.to_owned(),
+            device: "cpu".to_owned(),
+            threads,
+            reason: reason.to_owned(),
+        };
+        Self { place }
     }
 }
 
 impl Default for Tract {
+    /// For the threads of the current rayon pool.
     fn default() -> Self {
-        Self::new()
+        Self::new(rayon::current_num_threads(), "built in")
     }
 }
 
 impl Runtime for Tract {
-    fn place(&self) -> Place {
-        Place { backend: NAME, device: "cpu".to_owned(), threads: self.threads }
+    fn place(&self) -> &Place {
+        &self.place
     }
 
     fn concurrency(&self) -> usize {
-        self.threads
+        self.place.threads
     }
 
     fn load(&self, graph: &Skeleton, like: &Feed) -> Result<Box<dyn Session>, Error> {
@@ -107,8 +119,9 @@ fn keep_softmax(proto: &mut pb::ModelProto) {
 }
 
 impl Session for Loaded {
-    fn run(&self, mut feed: Feed) -> Result<Vec<ArrayD<f32>>, Error> {
-        let run = || -> TractResult<Vec<ArrayD<f32>>> {
+    fn run(&self, mut feed: Feed, take: &mut dyn FnMut(usize, ArrayViewD<f32>)) -> Result<(), Error> {
+        let fed = describe(&feed);
+        let run = || -> TractResult<()> {
             let mut values: TVec<TValue> = tvec!();
             for name in &self.inputs {
                 let at = feed.iter().position(|(fed, _)| fed == name).with_context(|| format!("no input '{name}'"))?;
@@ -120,12 +133,20 @@ impl Session for Loaded {
                 };
                 values.push(tensor.into());
             }
-            let outputs = self.plan.run(values)?;
-            // Half-precision graphs give half-precision values.
-            let float = |output: &TValue| Ok(output.cast_to::<f32>()?.to_plain_array_view::<f32>()?.to_owned());
-            outputs.iter().map(float).collect()
+            for (index, output) in self.plan.run(values)?.into_iter().enumerate() {
+                // Half-precision graphs give half-precision values.
+                take(index, output.cast_to::<f32>()?.to_plain_array_view::<f32>()?);
+            }
+            Ok(())
         };
-        guarded(run).map_err(|reason| Error::Run { backend: NAME, reason })
+        guarded(run).map_err(|reason| Error::in_run(NAME, reason, &fed))
+    }
+
+    fn shapes(&self) -> Option<Vec<Vec<usize>>> {
+        let model = self.plan.model();
+        let outlets = model.output_outlets().ok()?.iter();
+        let shape = |outlet: &OutletId| Some(model.outlet_fact(*outlet).ok()?.shape.as_concrete()?.to_vec());
+        outlets.map(shape).collect()
     }
 }
 

@@ -22,7 +22,9 @@ pub enum Error {
     #[error("the embedding of sample {row} is {what}")]
     #[diagnostic(
         code("embedding-undefined"),
-        help("the model breaks down on this sample; check the export with its original framework")
+        help(
+            "the model breaks down on this sample; check the export with its original framework, or pass --skip-bad-samples"
+        )
     )]
     Undefined {
         /// Index of the sample.
@@ -50,16 +52,32 @@ impl Embeddings {
     ///
     /// # Errors
     /// [`Error::Undefined`] if a row is zero or not finite.
-    pub fn normalise(mut rows: Array2<f32>) -> Result<Self, Error> {
+    pub fn normalise(rows: Array2<f32>) -> Result<Self, Error> {
+        let (rows, undefined) = Self::normalise_each(rows);
+        match undefined.into_iter().next() {
+            Some((row, what)) => Err(Error::Undefined { row, what }),
+            None => Ok(rows),
+        }
+    }
+
+    /// L2-normalises each row of `[N, width]`; those that have no direction become 0, and are told with the reason.
+    pub fn normalise_each(mut rows: Array2<f32>) -> (Self, BTreeMap<usize, &'static str>) {
+        let mut undefined = BTreeMap::new();
         for (index, mut row) in rows.axis_iter_mut(Axis(0)).enumerate() {
             let norm = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
             if norm == 0.0 || !norm.is_finite() {
-                let what = if norm == 0.0 { "zero" } else { "not finite" };
-                return Err(Error::Undefined { row: index, what });
+                undefined.insert(index, if norm == 0.0 { "zero" } else { "not finite" });
+                row.fill(0.0);
+            } else {
+                row.mapv_inplace(|v| (f64::from(v) / norm) as f32);
             }
-            row.mapv_inplace(|v| (f64::from(v) / norm) as f32);
         }
-        Ok(Self(rows))
+        (Self(rows), undefined)
+    }
+
+    /// Some of the rows.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self(self.0.select(Axis(0), rows))
     }
 
     /// `[N, width]`, each row of length 1.
@@ -100,6 +118,16 @@ pub struct Quadruplets {
 }
 
 impl Quadruplets {
+    /// Some of the quadruplets.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            safe_text: self.safe_text.select(rows),
+            unsafe_text: self.unsafe_text.select(rows),
+            safe_image: self.safe_image.select(rows),
+            unsafe_image: self.unsafe_image.select(rows),
+        }
+    }
+
     /// Checks that texts and images share a space.
     ///
     /// # Errors

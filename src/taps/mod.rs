@@ -3,9 +3,13 @@
 //! The inputs leave the graph whole and are reduced here, batch by batch. Measured on CPUs, that costs a percent of
 //! the forward pass, while reducing inside the graph costs ten times as much.
 
+mod layout;
+
 use miette::Diagnostic;
-use ndarray::{Array2, ArrayD, Axis, Ix3, Slice};
+use ndarray::{Array2, ArrayViewD, Axis, Slice};
 use thiserror::Error;
+
+pub use layout::{Layout, Verdict};
 
 use crate::onnx::{self, Graph, Linear, Skeleton};
 use crate::uwm::Statistics;
@@ -15,12 +19,12 @@ use crate::uwm::Statistics;
 pub enum Error {
     /// Samples and tokens cannot be told apart.
     #[error(
-        "the input '{value}' of layer {layer} has shape {shape:?} for a batch of {batch} and a weight of {width} inputs: not [batch, tokens, inputs]"
+        "the input '{value}' of layer {layer} has shape {shape:?} for a batch of {batch} and a weight of {width} inputs: {reason}"
     )]
     #[diagnostic(
         code("layout-unknown"),
         help(
-            "layers whose input is [batch, tokens, width] are supported so far; if batch and tokens happen to be equal, choose another --batch-size"
+            "a layer's input must hold the same number of rows of the weight's width for each sample; choose other layers under `layers:` in uwm.yaml, or export with an open batch"
         )
     )]
     Layout {
@@ -34,12 +38,16 @@ pub enum Error {
         batch: usize,
         /// Inputs of the weight.
         width: usize,
+        /// What does not fit.
+        reason: &'static str,
     },
     /// NaN or infinity.
     #[error("the input '{value}' of layer {layer} is not finite for {sample}")]
     #[diagnostic(
         code("activation-not-finite"),
-        help("the model overflows on this sample; remove it from the calibration set or check the export")
+        help(
+            "the model overflows on this sample; remove it from the calibration set, check the export, or pass --skip-bad-samples"
+        )
     )]
     NotFinite {
         /// Name of the value.
@@ -57,8 +65,30 @@ pub struct Taps {
     pub skeleton: Skeleton,
     /// For each layer, the index of its input among the outputs.
     pub of_layer: Vec<usize>,
-    /// Value name, first layer and width, per output.
-    names: Vec<(String, String, usize)>,
+    /// What each output is.
+    pub outputs: Vec<Tap>,
+}
+
+/// A value that feeds one or more layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tap {
+    /// Its name.
+    pub value: String,
+    /// The first layer it feeds.
+    pub layer: String,
+    /// The inputs of that layer's weight.
+    pub width: usize,
+}
+
+/// A batch as it was run.
+#[derive(Clone, Copy)]
+pub struct Fed<'a> {
+    /// Samples that were fed.
+    pub batch: usize,
+    /// Of these, the first ones that count.
+    pub samples: usize,
+    /// Which tokens are valid, `[batch, T]`.
+    pub mask: Option<&'a Array2<i64>>,
 }
 
 impl Taps {
@@ -67,63 +97,67 @@ impl Taps {
     /// # Errors
     /// Those of [`Skeleton::extract`].
     pub fn new(graph: &Graph, layers: &[Linear]) -> Result<Self, onnx::Error> {
-        let mut names: Vec<(String, String, usize)> = vec![];
-        let of_layer = layers
-            .iter()
-            .map(|layer| {
-                names
-                    .iter()
-                    .position(|(value, _, width)| *value == layer.input && *width == layer.weight.shape[1])
-                    .unwrap_or_else(|| {
-                        names.push((layer.input.clone(), layer.node.clone(), layer.weight.shape[1]));
-                        names.len() - 1
-                    })
-            })
-            .collect();
-        let outputs: Vec<&str> = names.iter().map(|(value, ..)| value.as_str()).collect();
-        Ok(Self { skeleton: Skeleton::extract(graph, &outputs)?, of_layer, names })
+        let mut taps: Vec<Tap> = vec![];
+        let mut of_layer = vec![];
+        for layer in layers {
+            let tap = Tap { value: layer.input.clone(), layer: layer.node.clone(), width: layer.weight.shape[1] };
+            let known = taps.iter().position(|other| (&other.value, other.width) == (&tap.value, tap.width));
+            of_layer.push(known.unwrap_or(taps.len()));
+            if known.is_none() {
+                taps.push(tap);
+            }
+        }
+        let values: Vec<&str> = taps.iter().map(|tap| tap.value.as_str()).collect();
+        Ok(Self { skeleton: Skeleton::extract(graph, &values)?, of_layer, outputs: taps })
     }
+}
 
-    /// Reduces the outputs of a run. `fed` is the size of the batch that was run, of which only the first `samples`
-    /// count; `mask` `[fed, T]` tells valid tokens; `name` names a sample in messages.
+impl Tap {
+    /// Reads the layout off the shape for a batch of `batch` samples, each with `tokens` tokens if that is known.
     ///
     /// # Errors
-    /// If an output is not `[fed, T, I]` or holds a value that is not finite.
-    pub fn reduce(
-        &self,
-        outputs: &[ArrayD<f32>],
-        fed: usize,
-        samples: usize,
-        mask: Option<&Array2<i64>>,
-        name: impl Fn(usize) -> String,
-    ) -> Result<Vec<Statistics>, Error> {
-        let of = |output: &ArrayD<f32>, (value, layer, width): &(String, String, usize)| {
-            let unknown = || Error::Layout {
-                value: value.clone(),
-                layer: layer.clone(),
-                shape: output.shape().to_vec(),
-                batch: fed,
-                width: *width,
-            };
-            let inputs = output.view().into_dimensionality::<Ix3>().map_err(|_| unknown())?;
-            let (rows, tokens, columns) = inputs.dim();
-            let fits = columns == *width
-                && rows == fed
-                && (rows != tokens || rows == 1)
-                && mask.is_none_or(|m| m.dim() == (fed, tokens));
-            if !fits {
-                return Err(unknown());
+    /// [`Error::Layout`] if the shape does not fit the weight or the tokens.
+    pub fn layout(&self, shape: &[usize], batch: usize, tokens: Option<usize>) -> Result<Verdict, Error> {
+        if shape.last() != Some(&self.width) {
+            return Err(self.unfit(shape, batch, "its last axis is not the weight's width"));
+        }
+        let verdict = Layout::from_shape(shape, batch);
+        match (verdict, tokens) {
+            (Verdict::Settled(_, rows) | Verdict::Open(rows), Some(tokens)) if rows != 1 && rows != tokens => {
+                Err(self.unfit(shape, batch, "a sample has neither one row nor one for each token"))
             }
-            let kept = Slice::from(..samples);
-            let mask = mask.map(|mask| mask.slice_axis(Axis(0), kept));
-            let statistics = Statistics::measure(inputs.slice_axis(Axis(0), kept), mask);
-            match statistics.first_bad_sample() {
-                Some(sample) => {
-                    Err(Error::NotFinite { value: value.clone(), layer: layer.clone(), sample: name(sample) })
-                }
-                None => Ok(statistics),
-            }
-        };
-        outputs.iter().zip(&self.names).map(|(output, names)| of(output, names)).collect()
+            _ => Ok(verdict),
+        }
+    }
+
+    /// An error about its shape.
+    pub fn unfit(&self, shape: &[usize], batch: usize, reason: &'static str) -> Error {
+        let Self { value, layer, width } = self.clone();
+        Error::Layout { value, layer, shape: shape.to_vec(), batch, width, reason }
+    }
+
+    /// Reduces the output of a run, in that layout.
+    ///
+    /// # Errors
+    /// If its shape is not what was settled.
+    pub fn reduce(&self, output: &ArrayViewD<f32>, layout: Layout, fed: Fed) -> Result<Statistics, Error> {
+        let unfit = || self.unfit(output.shape(), fed.batch, "it was another for the batches before");
+        if output.shape().last() != Some(&self.width) {
+            return Err(unfit());
+        }
+        let kept = Slice::from(..fed.samples);
+        let measured = layout.show(output, fed.batch, |inputs| {
+            let tokens = inputs.len_of(Axis(1));
+            // A pooled input has one row, which is none of the tokens.
+            let mask = fed.mask.filter(|_| tokens > 1).map(|mask| mask.slice_axis(Axis(0), kept));
+            let fits = mask.is_none_or(|mask| mask.ncols() == tokens);
+            fits.then(|| Statistics::measure(inputs.slice_axis(Axis(0), kept), mask))
+        });
+        measured.flatten().ok_or_else(unfit)
+    }
+
+    /// The error about a sample that is not finite.
+    pub fn not_finite(&self, sample: String) -> Error {
+        Error::NotFinite { value: self.value.clone(), layer: self.layer.clone(), sample }
     }
 }

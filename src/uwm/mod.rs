@@ -7,7 +7,7 @@ mod statistics;
 use miette::Diagnostic;
 use thiserror::Error;
 
-pub use pairwise::{Pairwise, Scores, Undefined};
+pub use pairwise::{CHUNK, Pairwise, Scores, Sums, Undefined};
 pub use selection::adaptive;
 pub use statistics::Statistics;
 

@@ -11,13 +11,15 @@ use super::Error;
 use super::statistics::Statistics;
 
 /// Pairs a matrix product takes at once. Fixed, so that results do not depend on batch size.
-const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
 
 /// What had no defined score and was left out of the mean.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Undefined {
     /// Pairs with fewer than two valid tokens on a side: they have no standard deviation.
     pub short_pairs: usize,
+    /// Pairs with an input that is not finite on a side, where such are to be skipped.
+    pub not_finite: usize,
     /// Input features of a pair whose norm or deviation is 0 on a side.
     pub features: usize,
     /// Outputs of a pair that the safe sample does not reach at all (rows of the weight that are 0).
@@ -33,35 +35,70 @@ pub struct Scores {
     pub undefined: Undefined,
 }
 
-/// Accumulates the pairwise score of one layer: one `[O, I]` array, and at most a chunk of per-sample vectors.
+/// The sums over whole chunks of pairs: all that is needed to go on later.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sums {
+    /// Sum of the scores of the pairs that have one, `[O, I]`.
+    pub scores: Array2<f32>,
+    /// Pairs in that sum, per input feature.
+    pub counts: Vec<u32>,
+    /// What was left out.
+    pub undefined: Undefined,
+    /// Pairs seen.
+    pub pairs: usize,
+}
+
+/// Accumulates the pairwise score of one layer: one `[O, I]` array, and a chunk of per-sample vectors.
 pub struct Pairwise {
     epsilon: f32,
-    sum: Array2<f32>,
-    /// Pairs counted, per input feature.
-    counts: Vec<u32>,
-    undefined: Undefined,
+    sums: Sums,
+    chunk: Chunk,
+}
+
+/// Pairs that wait for a matrix product; a row each, of those that have a score.
+struct Chunk {
+    /// Pairs seen.
     pairs: usize,
-    pending: usize,
+    /// Rows filled.
+    rows: usize,
+    short_pairs: usize,
+    not_finite: usize,
     norm_safe: Array2<f32>,
     norm_unsafe: Array2<f32>,
+    /// `(n_u / n_s) * (d_s / d_u)`, 0 where it is not defined.
     ratio: Array2<f32>,
 }
 
 impl Pairwise {
     /// For a weight of the given `[O, I]`. `epsilon` is added to the deviations, as the reference does for images.
     pub fn new([outputs, inputs]: [usize; 2], epsilon: f32) -> Self {
-        let chunk = || Array2::zeros((CHUNK, inputs));
-        Self {
-            epsilon,
-            sum: Array2::zeros((outputs, inputs)),
+        let sums = Sums {
+            scores: Array2::zeros((outputs, inputs)),
             counts: vec![0; inputs],
             undefined: Undefined::default(),
             pairs: 0,
-            pending: 0,
-            norm_safe: chunk(),
-            norm_unsafe: chunk(),
-            ratio: chunk(),
-        }
+        };
+        Self::resume(sums, epsilon)
+    }
+
+    /// Goes on from sums that were kept.
+    pub fn resume(sums: Sums, epsilon: f32) -> Self {
+        let rows = || Array2::zeros((CHUNK, sums.scores.ncols()));
+        let chunk = Chunk {
+            pairs: 0,
+            rows: 0,
+            short_pairs: 0,
+            not_finite: 0,
+            norm_safe: rows(),
+            norm_unsafe: rows(),
+            ratio: rows(),
+        };
+        Self { epsilon, sums, chunk }
+    }
+
+    /// The sums over the chunks that are complete; pairs after `pairs` of them are not in yet.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
     }
 
     /// Adds the pairs `(safe[b], unsafe[b])`. `weight` gives `W [O, I]` when a chunk is full; it is asked for anew each
@@ -76,30 +113,8 @@ impl Pairwise {
         weight: impl Fn() -> Result<Array2<f32>, E>,
     ) -> Result<(), E> {
         for b in 0..safe.tokens.len() {
-            self.pairs += 1;
-            if safe.tokens[b] < 2 || not_safe.tokens[b] < 2 {
-                self.undefined.short_pairs += 1;
-                continue;
-            }
-            let row = self.pending;
-            self.norm_safe.row_mut(row).assign(&safe.norm.row(b));
-            self.norm_unsafe.row_mut(row).assign(&not_safe.norm.row(b));
-            for (j, ratio) in self.ratio.row_mut(row).iter_mut().enumerate() {
-                let (n_s, n_u) = (safe.norm[[b, j]], not_safe.norm[[b, j]]);
-                let (d_s, d_u) = (safe.std[[b, j]], not_safe.std[[b, j]]);
-                let value = (n_u / n_s) * ((d_s + self.epsilon) / (d_u + self.epsilon));
-                // A feature that is dead or constant on one side says nothing about the pair; the ratio would be 0,
-                // infinite, or, with epsilon, a huge number made of nothing.
-                *ratio = if n_s > 0.0 && n_u > 0.0 && d_s > 0.0 && d_u > 0.0 && value.is_finite() {
-                    self.counts[j] += 1;
-                    value
-                } else {
-                    self.undefined.features += 1;
-                    0.0
-                };
-            }
-            self.pending += 1;
-            if self.pending == CHUNK {
+            self.chunk.add(safe, not_safe, b, self.epsilon);
+            if self.chunk.pairs == CHUNK {
                 self.flush(&weight()?);
             }
         }
@@ -117,35 +132,72 @@ impl Pairwise {
     ) -> Result<Result<Scores, Error>, E> {
         let weights = weight()?;
         self.flush(&weights);
-        if self.pairs == self.undefined.short_pairs {
-            return Ok(Err(Error::NoPairs { pairs: self.pairs }));
+        let Sums { mut scores, counts, undefined, pairs } = self.sums;
+        if pairs == undefined.short_pairs + undefined.not_finite {
+            return Ok(Err(Error::NoPairs { pairs }));
         }
-        for (mut column, &count) in self.sum.axis_iter_mut(Axis(1)).zip(&self.counts) {
+        for (mut column, &count) in scores.axis_iter_mut(Axis(1)).zip(&counts) {
             column.mapv_inplace(|sum| if count == 0 { 0.0 } else { sum / count as f32 });
         }
         if prior {
-            Zip::from(&mut self.sum).and(&weights).for_each(|score, w| *score *= w.abs());
+            Zip::from(&mut scores).and(&weights).for_each(|score, w| *score *= w.abs());
         }
-        Ok(Ok(Scores { values: self.sum, undefined: self.undefined }))
+        Ok(Ok(Scores { values: scores, undefined }))
     }
 
+    /// Adds the chunk to the sums and empties it.
     fn flush(&mut self, weight: &Array2<f32>) {
-        let filled = s![..self.pending, ..];
+        let Self { sums, chunk, .. } = self;
+        let filled = s![..chunk.rows, ..];
+        let ratio = chunk.ratio.slice(filled);
+        for (count, column) in sums.counts.iter_mut().zip(ratio.axis_iter(Axis(1))) {
+            let defined = column.iter().filter(|&&ratio| ratio != 0.0).count();
+            *count += defined as u32;
+            sums.undefined.features += chunk.rows - defined;
+        }
+        sums.undefined.short_pairs += chunk.short_pairs;
+        sums.undefined.not_finite += chunk.not_finite;
+        sums.pairs += chunk.pairs;
         let magnitude = weight.mapv(f32::abs);
         // out = n |W|^T / I; the I cancels in the ratio.
-        let out_safe = self.norm_safe.slice(filled).dot(&magnitude.t());
-        let mut out_ratio = self.norm_unsafe.slice(filled).dot(&magnitude.t());
-        let mut undefined = 0;
+        let out_safe = chunk.norm_safe.slice(filled).dot(&magnitude.t());
+        let mut out_ratio = chunk.norm_unsafe.slice(filled).dot(&magnitude.t());
         Zip::from(&mut out_ratio).and(&out_safe).for_each(|ratio, &safe| {
             *ratio /= safe;
             if !ratio.is_finite() {
-                undefined += 1;
+                sums.undefined.outputs += 1;
                 *ratio = 0.0;
             }
         });
-        self.undefined.outputs += undefined;
-        general_mat_mul(1.0, &out_ratio.t(), &self.ratio.slice(filled), 1.0, &mut self.sum);
-        self.pending = 0;
+        general_mat_mul(1.0, &out_ratio.t(), &ratio, 1.0, &mut sums.scores);
+        (chunk.pairs, chunk.rows, chunk.short_pairs, chunk.not_finite) = (0, 0, 0, 0);
+    }
+}
+
+impl Chunk {
+    fn add(&mut self, safe: &Statistics, not_safe: &Statistics, b: usize, epsilon: f32) {
+        self.pairs += 1;
+        if !(safe.finite[b] && not_safe.finite[b]) {
+            self.not_finite += 1;
+            return;
+        }
+        if safe.tokens[b] < 2 || not_safe.tokens[b] < 2 {
+            self.short_pairs += 1;
+            return;
+        }
+        let row = self.rows;
+        self.rows += 1;
+        self.norm_safe.row_mut(row).assign(&safe.norm.row(b));
+        self.norm_unsafe.row_mut(row).assign(&not_safe.norm.row(b));
+        for (j, ratio) in self.ratio.row_mut(row).iter_mut().enumerate() {
+            let (n_s, n_u) = (safe.norm[[b, j]], not_safe.norm[[b, j]]);
+            let (d_s, d_u) = (safe.std[[b, j]], not_safe.std[[b, j]]);
+            let value = (n_u / n_s) * ((d_s + epsilon) / (d_u + epsilon));
+            // A feature that is dead or constant on one side says nothing about the pair; the ratio would be 0,
+            // infinite, or, with epsilon, a huge number made of nothing.
+            let defined = n_s > 0.0 && n_u > 0.0 && d_s > 0.0 && d_u > 0.0 && value.is_finite();
+            *ratio = if defined { value } else { 0.0 };
+        }
     }
 }
 
@@ -156,8 +208,9 @@ mod tests {
     use std::convert::Infallible;
 
     fn sample(norm: Array2<f32>, std: Array2<f32>, tokens: usize) -> Statistics {
-        let tokens = vec![tokens; norm.nrows()];
-        Statistics { norm, std, tokens }
+        let samples = norm.nrows();
+        let mean = Array2::zeros(norm.dim());
+        Statistics { norm, std, mean, tokens: vec![tokens; samples], finite: vec![true; samples] }
     }
 
     fn score(pairs: &[(Statistics, Statistics)], weight: &Array2<f32>, prior: bool) -> Result<Scores, Error> {
@@ -205,8 +258,49 @@ mod tests {
         let alone = score(std::slice::from_ref(&good), &weight, false).unwrap();
         let all = score(&[good, dead, short.clone()], &weight, false).unwrap();
         assert_eq!(all.values, alone.values);
-        assert_eq!(all.undefined, Undefined { short_pairs: 1, features: 1, outputs: 0 });
+        assert_eq!(all.undefined, Undefined { short_pairs: 1, features: 1, ..Undefined::default() });
         assert_eq!(score(&[short], &weight, false), Err(Error::NoPairs { pairs: 1 }));
+    }
+
+    #[test]
+    fn a_sample_that_is_not_finite_costs_its_pair() {
+        let weight = array![[1.0, 1.0]];
+        let good =
+            (sample(array![[1.0, 1.0]], array![[1.0, 1.0]], 3), sample(array![[2.0, 2.0]], array![[1.0, 1.0]], 3));
+        let mut bad = good.clone();
+        (bad.1.finite[0], bad.1.norm[[0, 0]]) = (false, f32::NAN);
+        let alone = score(std::slice::from_ref(&good), &weight, false).unwrap();
+        let both = score(&[bad.clone(), good], &weight, false).unwrap();
+        assert_eq!(both.values, alone.values);
+        assert_eq!(both.undefined, Undefined { not_finite: 1, ..Undefined::default() });
+        assert_eq!(score(&[bad], &weight, false), Err(Error::NoPairs { pairs: 1 }));
+    }
+
+    #[test]
+    fn going_on_from_kept_sums_gives_the_same_bits() {
+        let weight = array![[1.0, -2.0], [0.3, 0.5]];
+        let give = || Ok::<_, Infallible>(weight.clone());
+        let pair = |b: usize| {
+            let x = |k: usize| 1.0 + ((b * 7 + k * 13) % 11) as f32 / 3.0;
+            let tokens = if b % 5 == 0 { 1 } else { 4 };
+            (
+                sample(array![[x(0), x(1)]], array![[x(2), x(3)]], 4),
+                sample(array![[x(4), x(5)]], array![[x(6), x(7)]], tokens),
+            )
+        };
+        let run = |from: usize, pairwise: &mut Pairwise| {
+            for b in from..150 {
+                let (safe, not_safe) = pair(b);
+                pairwise.add(&safe, &not_safe, give).unwrap();
+            }
+        };
+        let mut whole = Pairwise::new([2, 2], 0.0);
+        run(0, &mut whole);
+        let kept = whole.sums().clone();
+        assert_eq!(kept.pairs, 2 * CHUNK);
+        let mut resumed = Pairwise::resume(kept.clone(), 0.0);
+        run(kept.pairs, &mut resumed);
+        assert_eq!(resumed.finish(true, give).unwrap(), whole.finish(true, give).unwrap());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
+use uwm_onnx::runtime::{Backend, Runtime, Wish};
 
 pub const MODEL: &str = "models/emoji-clip/model.onnx";
 
@@ -16,26 +17,48 @@ pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The command; with the built-in runtime, unless another is named.
 pub fn rewrite(args: &[&str]) -> Command {
     let mut command = Command::cargo_bin("uwm-onnx").unwrap();
     command.current_dir(root("")).arg("rewrite").args(args);
+    if !args.contains(&"--backend") {
+        command.args(["--backend", "tract"]);
+    }
     command
 }
 
-/// A Python that has a package: the one named by `UWM_TEST_PYTHON` (`tools/check.sh` makes it), else `python3`. Where
-/// there is none, says so.
+/// A Python that has a package: the one named by `UWM_TEST_PYTHON`, that which `tools/check.sh` makes, or `python3`.
+/// Without one the test fails: it would prove nothing. `UWM_TEST_WITHOUT_PYTHON=1` says that one knows.
 pub fn python(package: &str) -> Option<String> {
-    let named = std::env::var("UWM_TEST_PYTHON");
-    let program = named.clone().unwrap_or("python3".to_owned());
+    let own = root("target/python/bin/python");
+    let program = match std::env::var("UWM_TEST_PYTHON") {
+        Ok(named) => named,
+        Err(_) if own.exists() => own.to_str().unwrap().to_owned(),
+        Err(_) => "python3".to_owned(),
+    };
     let import = format!("import {package}");
-    let found =
-        std::process::Command::new(&program).args(["-c", &import]).output().is_ok_and(|out| out.status.success());
-    if found {
+    let tried = std::process::Command::new(&program).args(["-c", &import]).output();
+    if tried.is_ok_and(|out| out.status.success()) {
         return Some(program);
     }
-    assert!(named.is_err(), "UWM_TEST_PYTHON is set to {program}, which has no {package}");
-    eprintln!("SKIPPED: {program} has no {package} package; pip install {package}, or run tools/check.sh");
+    let without = std::env::var("UWM_TEST_WITHOUT_PYTHON").is_ok_and(|value| value == "1");
+    assert!(without, "{program} has no {package}: `bash tools/check.sh` sets it up; or set UWM_TEST_WITHOUT_PYTHON=1");
+    eprintln!("LEFT OUT: {program} has no {package}");
     None
+}
+
+/// ONNX Runtime's library, as Python's package brings it.
+pub fn onnx_runtime_library() -> Option<PathBuf> {
+    let find = "import onnxruntime, glob, os; print(glob.glob(os.path.dirname(onnxruntime.__file__) + '/capi/*onnxruntime.*[0-9dl]')[0])";
+    let found = std::process::Command::new(python("onnxruntime")?).args(["-c", find]).output().unwrap();
+    Some(PathBuf::from(String::from_utf8(found.stdout).unwrap().trim_end()))
+}
+
+/// ONNX Runtime, on this thread pool.
+pub fn onnx_runtime() -> Option<Box<dyn Runtime>> {
+    let library = onnx_runtime_library()?;
+    let wish = Wish { backend: Backend::Ort, library: Some(library), ..Wish::default() };
+    Some(uwm_onnx::runtime::open(&wish).unwrap())
 }
 
 /// Runs a script of tests/python.
