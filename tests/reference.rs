@@ -1,121 +1,23 @@
 //! Agreement with numbers computed by the method's PyTorch reference implementation
 //! (`tests/fixtures/reference`, a tiny CLIP with random weights, exported in several ways).
 
-use std::collections::HashMap;
-use std::ops::Range;
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
 
-use ndarray::{Array2, Array4};
+use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes};
+use ndarray::Array2;
 use serde_json::Value;
 use uwm_onnx::config::Config;
-use uwm_onnx::dataset::{self, Batch, Samples};
+use uwm_onnx::dataset::Batch;
 use uwm_onnx::onnx::{Graph, Linear, Modality, Model, Patch, Selection};
-use uwm_onnx::pass::{Calibration, Embedder, Error, Limits, Runner, Site, Unobserved, calibrate};
+use uwm_onnx::pass::{Calibration, Embedder, Error, Site, calibrate};
 use uwm_onnx::runtime::{Runtime, Tract};
 use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
 use uwm_onnx::uwm::adaptive;
 
 const FILES: [&str; 4] = ["clip_torchscript.onnx", "clip_dynamo.onnx", "text_model.onnx", "vision_model.onnx"];
 const TAUS: [f64; 3] = [0.02, 0.085, 0.2];
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference").join(name)
-}
-
-/// A safetensors file: the length of a JSON header, the header, the data.
-struct Tensors {
-    header: Value,
-    data: Vec<u8>,
-}
-
-impl Tensors {
-    fn read(name: &str) -> Self {
-        let mut bytes = std::fs::read(fixture(name)).unwrap();
-        let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-        let data = bytes.split_off(8 + length);
-        Self { header: serde_json::from_slice(&bytes[8..]).unwrap(), data }
-    }
-
-    fn bytes<const N: usize, T>(&self, name: &str, parse: fn([u8; N]) -> T) -> (Vec<usize>, Vec<T>) {
-        let numbers = |key: &str| -> Vec<usize> {
-            self.header[name][key].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect()
-        };
-        let place = numbers("data_offsets");
-        let (chunks, rest) = self.data[place[0]..place[1]].as_chunks::<N>();
-        assert!(rest.is_empty());
-        (numbers("shape"), chunks.iter().map(|chunk| parse(*chunk)).collect())
-    }
-
-    fn matrix<const N: usize, T>(&self, name: &str, parse: fn([u8; N]) -> T) -> Array2<T> {
-        let (shape, values) = self.bytes(name, parse);
-        Array2::from_shape_vec((shape[0], shape[1]), values).unwrap()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.header.get(name).is_some()
-    }
-}
-
-/// Stored inputs of one kind, as samples.
-struct Stored(Batch);
-
-impl Stored {
-    fn new(side: &str, modality: Modality) -> Self {
-        let inputs = Tensors::read("inputs.safetensors");
-        Self(match modality {
-            Modality::Text => Batch::Text {
-                ids: inputs.matrix(&format!("{side}_text.input_ids"), i64::from_le_bytes),
-                mask: inputs.matrix(&format!("{side}_text.attention_mask"), i64::from_le_bytes),
-            },
-            Modality::Vision => {
-                let (s, values) = inputs.bytes(&format!("{side}_image.pixel_values"), f32::from_le_bytes);
-                Batch::Image { pixels: Array4::from_shape_vec((s[0], s[1], s[2], s[3]), values).unwrap() }
-            }
-        })
-    }
-}
-
-impl Samples for Stored {
-    fn len(&self) -> usize {
-        match &self.0 {
-            Batch::Text { ids, .. } => ids.nrows(),
-            Batch::Image { pixels } => pixels.dim().0,
-        }
-    }
-
-    fn batch(&self, range: Range<usize>) -> Result<Batch, dataset::Error> {
-        let rows: Vec<usize> = range.collect();
-        let axis = ndarray::Axis(0);
-        Ok(match &self.0 {
-            Batch::Text { ids, mask } => Batch::Text { ids: ids.select(axis, &rows), mask: mask.select(axis, &rows) },
-            Batch::Image { pixels } => Batch::Image { pixels: pixels.select(axis, &rows) },
-        })
-    }
-
-    fn name(&self, index: usize) -> String {
-        format!("stored sample {index}")
-    }
-}
-
-/// The module name the reference gives a layer, if it has a score for it.
-fn reference_name(layer: &Linear, scores: &Tensors) -> Option<String> {
-    let part = if layer.role.starts_with("fc") { "mlp" } else { "self_attn" };
-    let name = format!("{}_model.encoder.layers.{}.{part}.{}", layer.modality, layer.block?, layer.role);
-    scores.has(&format!("score.{name}")).then_some(name)
-}
-
-fn runner(runtime: &dyn Runtime, batch_size: usize) -> Runner<'_> {
-    let limits = Limits { batch_size: Some(batch_size), ..Limits::default() };
-    Runner { runtime, observer: &Unobserved, limits }
-}
-
-/// Both runtimes.
-fn runtimes() -> Vec<Box<dyn Runtime>> {
-    let built_in: Box<dyn Runtime> = Box::new(Tract::default());
-    std::iter::once(built_in).chain(common::onnx_runtime()).collect()
-}
 
 #[test]
 fn scores_and_selections_agree() {

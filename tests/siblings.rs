@@ -100,8 +100,9 @@ fn every_sibling_gets_the_edit_that_numpy_gives_it() {
         let skeleton = Skeleton::extract(&graph, &["image_embeds"]).unwrap();
         let feed = vec![("pixel_values".to_owned(), Tensor::F32(pixels.clone()))];
         let session = Tract::default().load(&skeleton, &feed).unwrap();
-        let mut got = Array2::zeros((0, 0));
-        session.run(feed, &mut |_, output| got = output.into_dimensionality::<Ix2>().unwrap().to_owned()).unwrap();
+        let got = std::sync::OnceLock::new();
+        session.run(feed, &|_, output| drop(got.set(output.into_dimensionality::<Ix2>().unwrap().to_owned()))).unwrap();
+        let got = got.into_inner().unwrap();
         let want = stored(&tensors, &format!("after.{name}")).into_dimensionality::<Ix2>().unwrap();
         let before = stored(&tensors, &format!("before.{name}")).into_dimensionality::<Ix2>().unwrap();
         let (off, moved) = (difference(got.view(), want.view()), difference(before.view(), want.view()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageReader, RgbImage};
 use ndarray::{Array4, Axis};
+use rayon::prelude::*;
 
 use super::error::Error;
 use super::preprocessor::Preprocessor;
@@ -29,22 +30,21 @@ impl Samples for Images<'_> {
     }
 
     fn batch(&self, range: Range<usize>) -> Result<Batch, Error> {
-        let mut batch: Option<Array4<f32>> = None;
-        for (row, path) in self.paths[range.clone()].iter().enumerate() {
-            let broken = |reason: String| Error::Image { path: path.clone(), reason };
-            let pixels = self.preprocessor.pixels(&decode(path)?).map_err(broken)?;
-            let (c, h, w) = pixels.dim();
-            let batch = batch.get_or_insert_with(|| Array4::zeros((range.len(), c, h, w)));
-            let mut place = batch.index_axis_mut(Axis(0), row);
-            if place.dim() != pixels.dim() {
-                let (_, height, width) = place.dim();
-                return Err(broken(format!(
-                    "it is {w} x {h} after preprocessing, the images before it are {width} x {height}"
-                )));
-            }
-            place.assign(&pixels);
+        let read = |path: &PathBuf| {
+            let pixels = self.preprocessor.pixels(&decode(path)?);
+            pixels.map_err(|reason| Error::Image { path: path.clone(), reason })
+        };
+        let paths = &self.paths[range];
+        let images = paths.par_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+        let Some(first) = images.first() else { return Ok(Batch::Image { pixels: Array4::default((0, 0, 0, 0)) }) };
+        let (_, height, width) = first.dim();
+        if let Some((path, other)) = paths.iter().zip(&images).find(|(_, image)| image.dim() != first.dim()) {
+            let (_, h, w) = other.dim();
+            let reason = format!("it is {w} x {h} after preprocessing, the images before it are {width} x {height}");
+            return Err(Error::Image { path: path.clone(), reason });
         }
-        Ok(Batch::Image { pixels: batch.unwrap_or_default() })
+        let views: Vec<_> = images.iter().map(|image| image.view()).collect();
+        Ok(Batch::Image { pixels: ndarray::stack(Axis(0), &views).expect("all have the shape of the first") })
     }
 
     fn name(&self, index: usize) -> String {

@@ -107,8 +107,16 @@ impl Weight {
         }
         let plain = opened.stored.plain(model);
         let [rows, columns] = self.stored_shape();
-        let value = |(row, column): (usize, usize)| opened.value(&plain, [row, column], self.layout.pitch) as f32;
-        let array = Array2::from_shape_fn((rows, columns), value);
+        let array = match opened.element {
+            // By far the most common, and asked for again and again while a layer is scored.
+            Element::F32 if self.layout.pitch == columns => {
+                let values = plain.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                Array2::from_shape_vec((rows, columns), values).expect("the size was checked when it was opened")
+            }
+            _ => Array2::from_shape_fn((rows, columns), |(row, column)| {
+                opened.value(&plain, [row, column], self.layout.pitch) as f32
+            }),
+        };
         Ok(if self.layout.transposed { array.reversed_axes() } else { array })
     }
 

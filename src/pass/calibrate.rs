@@ -1,6 +1,7 @@
 //! Calibration: pairs through a tower, scores of its layers out.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -109,18 +110,21 @@ impl Measuring<'_> {
     fn measure(&self, samples: &dyn Samples, range: Range<usize>) -> Result<Vec<Statistics>, Error> {
         let (feed, mask) = feed(&self.site.tower, samples.batch(range.clone())?, self.prepared.size)?;
         let fed = Fed { batch: self.prepared.size, samples: range.len(), mask: mask.as_ref() };
-        let mut reduced: Vec<Result<Statistics, Error>> = vec![];
-        let mut reduce = |index: usize, output: ndarray::ArrayViewD<f32>| {
+        let reduced: Vec<OnceLock<Result<Statistics, Error>>> =
+            self.taps.outputs.iter().map(|_| OnceLock::new()).collect();
+        let reduce = |index: usize, output: ndarray::ArrayViewD<f32>| {
             let tap = &self.taps.outputs[index];
             let statistics = tap.reduce(&output, self.prepared.layouts[index], fed).map_err(Error::from);
-            reduced.push(statistics.and_then(|statistics| match statistics.finite.iter().position(|finite| !finite) {
-                Some(bad) if !self.runner.limits.skip_bad_samples => {
-                    Err(tap.not_finite(samples.name(range.start + bad)).into())
+            let _ = reduced[index].set(statistics.and_then(|statistics| {
+                match statistics.finite.iter().position(|finite| !finite) {
+                    Some(bad) if !self.runner.limits.skip_bad_samples => {
+                        Err(tap.not_finite(samples.name(range.start + bad)).into())
+                    }
+                    _ => Ok(statistics),
                 }
-                _ => Ok(statistics),
             }));
         };
-        self.prepared.session.run(feed, &mut reduce).map_err(|e| self.site.failed(e))?;
-        reduced.into_iter().collect()
+        self.prepared.session.run(feed, &reduce).map_err(|e| self.site.failed(e))?;
+        reduced.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 }

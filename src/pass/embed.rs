@@ -1,6 +1,7 @@
 //! Samples through a tower, embeddings out.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayViewD, Axis, Ix2, Slice, concatenate};
 
@@ -54,10 +55,10 @@ impl<'a> Embedder<'a> {
             self.runner.runtime.concurrency(),
             |range| {
                 let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size)?;
-                let mut rows = None;
-                let mut take = |_: usize, output: ArrayViewD<f32>| rows = Some(self.rows(&output, range.len()));
-                self.session.run(feed, &mut take).map_err(|e| self.site.failed(e))?;
-                rows.unwrap_or_else(|| Err(self.unexpected("there is none")))
+                let rows = OnceLock::new();
+                let take = |_: usize, output: ArrayViewD<f32>| drop(rows.set(self.rows(&output, range.len())));
+                self.session.run(feed, &take).map_err(|e| self.site.failed(e))?;
+                rows.into_inner().unwrap_or_else(|| Err(self.unexpected("there is none")))
             },
             |_, part| {
                 parts.push(part);

@@ -24,7 +24,8 @@ struct Shared {
 }
 
 /// Calls `work` on the items `0..count`, from `workers` threads, and `fold` on the results, in order, on this one.
-/// While one thread reads an item's data, another computes; and at most twice as many results as workers wait.
+/// While one thread reads an item's data, another computes; and at most twice as many results as workers wait. One
+/// worker is this thread.
 ///
 /// # Errors
 /// The first error in order of items, wherever it came from.
@@ -34,7 +35,9 @@ pub fn ordered<T: Send, E: Send>(
     work: impl Fn(usize) -> Result<T, E> + Sync,
     mut fold: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
-    let workers = workers.clamp(1, count.max(1));
+    if workers <= 1 {
+        return (0..count).try_for_each(|index| fold(index, work(index)?));
+    }
     let shared = Shared { state: Mutex::default(), changed: Condvar::new(), count, ahead: 2 * workers };
     std::thread::scope(|scope| {
         let (sender, results) = mpsc::channel();
@@ -121,7 +124,7 @@ mod tests {
             let mut seen = vec![];
             let work = |index: usize| {
                 let ahead = begun.fetch_add(1, Ordering::SeqCst) - used.load(Ordering::SeqCst);
-                assert!(ahead <= 2 * workers, "{ahead}");
+                assert!(ahead <= 2 * workers.max(1), "{ahead}");
                 // Later items are done sooner.
                 std::thread::sleep(Duration::from_micros(200 * (50 - index as u64) / 10));
                 Ok::<_, ()>(index * index)

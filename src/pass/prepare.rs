@@ -1,5 +1,7 @@
 //! Before a calibration: how many samples a run, and which rows of a layer's input belong to which sample.
 
+use std::sync::OnceLock;
+
 use ndarray::{ArrayViewD, Axis};
 
 use super::Error;
@@ -96,17 +98,17 @@ impl Scene<'_> {
     }
 
     /// Runs the first samples and looks at each output.
-    fn observe<T>(
+    fn observe<T: Send + Sync>(
         &self,
         session: &dyn Session,
         batch: usize,
         exchanged: bool,
-        look: impl Fn(&ArrayViewD<f32>) -> T,
+        look: impl Fn(&ArrayViewD<f32>) -> T + Sync,
     ) -> Result<Vec<T>, Error> {
-        let mut seen = vec![];
-        let run = session.run(self.first(batch, exchanged)?, &mut |_, view| seen.push(look(&view)));
-        run.map_err(|e| self.site.failed(e))?;
-        Ok(seen)
+        let seen: Vec<OnceLock<T>> = self.taps.outputs.iter().map(|_| OnceLock::new()).collect();
+        let look = |index: usize, view: ArrayViewD<f32>| drop(seen[index].set(look(&view)));
+        session.run(self.first(batch, exchanged)?, &look).map_err(|e| self.site.failed(e))?;
+        Ok(seen.into_iter().filter_map(OnceLock::into_inner).collect())
     }
 
     /// How many samples a run, and how many runs at a time, so that the activations stay within the budget: what the

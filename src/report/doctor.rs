@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::runtime::Survey;
+use crate::runtime::{Place, Survey};
 
 /// A line for each thing that was looked for, and what to do where something is missing.
 pub fn survey_text(survey: &Survey) -> String {
@@ -24,17 +24,11 @@ pub fn survey_text(survey: &Survey) -> String {
     let features = if survey.cpu_features.is_empty() { "unknown".to_owned() } else { survey.cpu_features.join(" ") };
     let _ = writeln!(out, "threads       {}", survey.threads);
     let _ = writeln!(out, "processor     {}: {features}", survey.architecture);
-    match &survey.chosen {
-        Ok(place) => {
-            let _ = writeln!(
-                out,
-                "\nwould run on  {} {} ({} on {}): {}",
-                place.backend, place.version, place.provider, place.device, place.reason
-            );
-        }
-        Err(refusal) => {
-            let _ = writeln!(out, "\nwould run on  nothing: {}; {}", refusal.error, refusal.help);
-        }
+    if let Some(place) = &survey.would_run_on {
+        let _ = writeln!(out, "\nwould run on  {}", place_text(place));
+    }
+    if let Some(refusal) = &survey.refused {
+        let _ = writeln!(out, "\nwould run on  nothing: {}; {}", refusal.error, refusal.help);
     }
     if !survey.has_onnx_runtime() {
         out.push_str(
@@ -43,4 +37,12 @@ pub fn survey_text(survey: &Survey) -> String {
         );
     }
     out
+}
+
+/// A runtime, where it runs, and why it was taken.
+pub(super) fn place_text(place: &Place) -> String {
+    let threads = if place.threads == 1 { "thread" } else { "threads" };
+    let provider = if place.provider == place.backend { String::new() } else { format!(" ({})", place.provider) };
+    let Place { backend, version, device, reason, .. } = place;
+    format!("{backend} {version}{provider} on {device}, {} {threads}; {reason}", place.threads)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::doctor::place_text;
 use super::{BeforeAfter, Report};
 use crate::safeground::Evaluation;
 
@@ -12,9 +13,7 @@ impl Report {
         for file in &self.files {
             let _ = writeln!(out, "{} -> {}", file.model.path.display(), file.output.path.display());
         }
-        let place = &self.runtime;
-        let threads = if place.threads == 1 { "thread" } else { "threads" };
-        let _ = writeln!(out, "{} on {}, {} {threads}\n", place.backend, place.device, place.threads);
+        let _ = writeln!(out, "{}\n", place_text(&self.runtime));
         if let Some(both) = &self.evaluation {
             self.metrics(&mut out, both);
         }

@@ -123,7 +123,8 @@ pub trait Runtime: Sync {
     /// Where its sessions run.
     fn place(&self) -> &Place;
 
-    /// How many batches a session should be given at a time, each from a thread of its own.
+    /// How many batches a session should be given at a time, each from a thread of its own. 1 for a runtime that
+    /// spreads a single batch over the threads: what is done before and after should then be spread as well.
     fn concurrency(&self) -> usize;
 
     /// Prepares a graph for feeds of the names, types and shapes of `like`.
@@ -134,14 +135,17 @@ pub trait Runtime: Sync {
     fn load(&self, graph: &Skeleton, like: &Feed) -> Result<Box<dyn Session>, Error>;
 }
 
+/// Is shown an output by its number.
+pub type Take<'a> = dyn Fn(usize, ArrayViewD<f32>) + Sync + 'a;
+
 /// A loaded graph.
 pub trait Session: Send + Sync {
-    /// Computes all outputs and shows them, one after another with its number in the graph, as float32. Nothing is
-    /// copied that is float32 already, and each output is gone when the next one is shown.
+    /// Computes all outputs and shows each, with its number in the graph, as float32; several at a time where the
+    /// runtime's threads would be idle else. Nothing is copied that is float32 already.
     ///
     /// # Errors
     /// [`Error::Run`] if the runtime fails or an output is not a float tensor, [`Error::Memory`] if it ran out of it.
-    fn run(&self, feed: Feed, take: &mut dyn FnMut(usize, ArrayViewD<f32>)) -> Result<(), Error>;
+    fn run(&self, feed: Feed, take: &Take) -> Result<(), Error>;
 
     /// The shapes of the outputs, where the runtime knows them beforehand.
     fn shapes(&self) -> Option<Vec<Vec<usize>>> {

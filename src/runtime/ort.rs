@@ -14,9 +14,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorElementType};
 use prost::Message;
+use rayon::prelude::*;
 
 use super::library::Candidate;
-use super::{Device, Error, Feed, Place, Runtime, Session, Tensor as Value, describe};
+use super::{Device, Error, Feed, Place, Runtime, Session, Take, Tensor as Value, describe};
 use crate::guard::guard;
 use crate::onnx::Skeleton;
 
@@ -133,9 +134,10 @@ impl Runtime for Ort {
         &self.place
     }
 
-    /// One batch is computed at a time, by all threads; a second one is read and a third reduced meanwhile.
+    /// On the CPU all threads compute one batch: a second one at the same time would only be in their way. A device
+    /// computes while the CPU reads the next batch.
     fn concurrency(&self) -> usize {
-        if self.place.threads == 1 { 1 } else { 2 }
+        if self.device == Device::Cpu { 1 } else { 2 }
     }
 
     fn load(&self, graph: &Skeleton, _: &Feed) -> Result<Box<dyn Session>, Error> {
@@ -162,6 +164,8 @@ impl Ort {
                 .with_intra_threads(self.place.threads)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_deterministic_compute(true)?
+                // Threads that wait for more work by spinning would take the processor from ours.
+                .with_config_entry("session.force_spinning_stop", "1")?
                 .with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
             if let Device::Cuda(index) = self.device {
                 let index = i32::try_from(index).unwrap_or(i32::MAX);
@@ -183,14 +187,12 @@ struct Loaded {
 }
 
 impl Session for Loaded {
-    fn run(&self, feed: Feed, take: &mut dyn FnMut(usize, ArrayViewD<f32>)) -> Result<(), Error> {
+    fn run(&self, feed: Feed, take: &Take) -> Result<(), Error> {
         let fed = describe(&feed);
         let failed = |reason: String| Error::in_run(NAME, reason, &fed);
         let outputs = guard(|| self.outputs_of(feed)).map_err(failed)?;
-        for (index, output) in outputs.into_iter().enumerate() {
-            guard(|| view(&output, |array| take(index, array))).map_err(failed)?;
-        }
-        Ok(())
+        let show = |(index, output): (usize, DynValue)| guard(|| view(&output, |array| take(index, array)));
+        outputs.into_par_iter().enumerate().try_for_each(show).map_err(failed)
     }
 }
 

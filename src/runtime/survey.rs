@@ -22,8 +22,10 @@ pub struct Survey {
     pub architecture: &'static str,
     /// Of its instruction sets, those that matter for matrix products.
     pub cpu_features: Vec<&'static str>,
-    /// What the options lead to, or why to nothing.
-    pub chosen: Result<Place, Refusal>,
+    /// What the options lead to.
+    pub would_run_on: Option<Place>,
+    /// Why to nothing.
+    pub refused: Option<Refusal>,
 }
 
 /// A file that may be ONNX Runtime.
@@ -74,10 +76,13 @@ impl Survey {
                 problem,
             });
         }
-        let chosen = open(wish).map(|runtime| runtime.place().clone()).map_err(|error| Refusal {
-            help: miette::Diagnostic::help(&error).map_or(String::new(), |help| help.to_string()),
-            error: error.to_string(),
-        });
+        let (would_run_on, refused) = match open(wish) {
+            Ok(runtime) => (Some(runtime.place().clone()), None),
+            Err(error) => {
+                let help = miette::Diagnostic::help(&error).map_or(String::new(), |help| help.to_string());
+                (None, Some(Refusal { error: error.to_string(), help }))
+            }
+        };
         Self {
             tract: TRACT_VERSION,
             libraries,
@@ -85,13 +90,14 @@ impl Survey {
             threads: wish.threads.unwrap_or_else(rayon::current_num_threads),
             architecture: std::env::consts::ARCH,
             cpu_features: cpu_features(),
-            chosen,
+            would_run_on,
+            refused,
         }
     }
 
     /// Whether what the options ask for is there.
     pub fn usable(&self) -> bool {
-        self.chosen.is_ok()
+        self.would_run_on.is_some()
     }
 
     /// Whether ONNX Runtime can be used.

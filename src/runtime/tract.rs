@@ -2,16 +2,17 @@
 //!
 //! tract runs a batch on one thread, so [`Runtime::concurrency`] asks for one batch a thread.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use half::f16;
-use ndarray::ArrayViewD;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TractErrorContext;
+use tract_onnx::tract_core::plan::eval;
 
-use super::{Error, Feed, Place, Runtime, Session, Tensor as Value, describe};
+use super::{Error, Feed, Place, Runtime, Session, Take, Tensor as Value, describe};
 use crate::guard::guard;
 use crate::onnx::Skeleton;
 
@@ -58,8 +59,33 @@ impl Runtime for Tract {
 
     fn load(&self, graph: &Skeleton, like: &Feed) -> Result<Box<dyn Session>, Error> {
         let loaded = guarded(|| load(graph, like)).map_err(|reason| Error::Load { backend: NAME, reason })?;
-        Ok(Box::new(loaded))
+        match too_large(loaded.plan.model()) {
+            Some(reason) => Err(Error::Memory { backend: NAME, fed: describe(like), reason }),
+            None => Ok(Box::new(loaded)),
+        }
     }
+}
+
+/// Whether a value of the graph is larger than the memory that is free. An allocation that fails would end the process,
+/// so it is not tried.
+fn too_large(model: &TypedModel) -> Option<String> {
+    let free = free_memory()?;
+    let bytes = |fact: &TypedFact| {
+        let shape = fact.shape.as_concrete()?;
+        shape.iter().try_fold(fact.datum_type.size_of(), |bytes, &dim| bytes.checked_mul(dim)).or(Some(usize::MAX))
+    };
+    let outputs = model.nodes().iter().flat_map(|node| node.outputs.iter().map(move |output| (node, output)));
+    let (size, node) = outputs.filter_map(|(node, output)| Some((bytes(&output.fact)?, node))).max_by_key(|v| v.0)?;
+    let mib = |bytes: usize| bytes >> 20;
+    (size > free)
+        .then(|| format!("node '{}' makes a value of {} MiB, and {} MiB are free", node.name, mib(size), mib(free)))
+}
+
+/// Bytes that can be had, where the system tells.
+fn free_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?.trim().strip_suffix(" kB")?;
+    kib.parse::<usize>().ok()?.checked_mul(1024)
 }
 
 struct Loaded {
@@ -119,8 +145,10 @@ fn keep_softmax(proto: &mut pb::ModelProto) {
 }
 
 impl Session for Loaded {
-    fn run(&self, mut feed: Feed, take: &mut dyn FnMut(usize, ArrayViewD<f32>)) -> Result<(), Error> {
+    fn run(&self, mut feed: Feed, take: &Take) -> Result<(), Error> {
         let fed = describe(&feed);
+        // Where it is, for errors: tract's own name the node, but not those that are panics.
+        let at = Cell::new(None);
         let run = || -> TractResult<()> {
             let mut values: TVec<TValue> = tvec!();
             for name in &self.inputs {
@@ -133,13 +161,22 @@ impl Session for Loaded {
                 };
                 values.push(tensor.into());
             }
-            for (index, output) in self.plan.run(values)?.into_iter().enumerate() {
+            let outputs = self.plan.spawn()?.run_plan_with_eval(values, |context, state, node, inputs| {
+                at.set(Some(node.id));
+                eval(context, state, node, inputs)
+            })?;
+            at.set(None);
+            for (index, output) in outputs.into_iter().enumerate() {
                 // Half-precision graphs give half-precision values.
                 take(index, output.cast_to::<f32>()?.to_plain_array_view::<f32>()?);
             }
             Ok(())
         };
-        guarded(run).map_err(|reason| Error::in_run(NAME, reason, &fed))
+        guarded(run).map_err(|reason| {
+            let node = at.get().and_then(|id: usize| self.plan.model().nodes().get(id)).map_or("", |node| &node.name);
+            let reason = if reason.contains(node) { reason } else { format!("node '{node}': {reason}") };
+            Error::in_run(NAME, reason, &fed)
+        })
     }
 
     fn shapes(&self) -> Option<Vec<Vec<usize>>> {

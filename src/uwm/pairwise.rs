@@ -136,8 +136,10 @@ impl Pairwise {
         if pairs == undefined.short_pairs + undefined.not_finite {
             return Ok(Err(Error::NoPairs { pairs }));
         }
-        for (mut column, &count) in scores.axis_iter_mut(Axis(1)).zip(&counts) {
-            column.mapv_inplace(|sum| if count == 0 { 0.0 } else { sum / count as f32 });
+        for mut row in scores.rows_mut() {
+            row.iter_mut()
+                .zip(&counts)
+                .for_each(|(sum, &count)| *sum = if count == 0 { 0.0 } else { *sum / count as f32 });
         }
         if prior {
             Zip::from(&mut scores).and(&weights).for_each(|score, w| *score *= w.abs());
@@ -148,6 +150,9 @@ impl Pairwise {
     /// Adds the chunk to the sums and empties it.
     fn flush(&mut self, weight: &Array2<f32>) {
         let Self { sums, chunk, .. } = self;
+        if chunk.pairs == 0 {
+            return;
+        }
         let filled = s![..chunk.rows, ..];
         let ratio = chunk.ratio.slice(filled);
         for (count, column) in sums.counts.iter_mut().zip(ratio.axis_iter(Axis(1))) {

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test uses a part
 
 pub mod external;
+pub mod reference;
 
 use std::path::{Path, PathBuf};
 
