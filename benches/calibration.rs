@@ -44,7 +44,7 @@ fn main() {
     let folder = args.iter().find(|arg| *arg != "--quick").map_or(temporary.path().to_owned(), PathBuf::from);
     let scene = Scene::new(&folder);
     let models =
-        if quick { [("vit-b-32", 64, 2), ("vit-l-14", 4, 1)] } else { [("vit-b-32", 256, 3), ("vit-l-14", 12, 2)] };
+        if quick { [("vit-b-32", 64, 2), ("vit-l-14", 4, 1)] } else { [("vit-b-32", 256, 2), ("vit-l-14", 12, 2)] };
     for (model, pairs, rounds) in models {
         let folder = folder.join(model);
         if !folder.join("text_model.onnx").exists() {

@@ -137,19 +137,24 @@ impl Outputs {
         self.files[index].file.as_file()
     }
 
-    /// Waits until the file of that number is on disk.
-    fn sync(&self, index: usize) -> Result<(), Error> {
-        self.file(index).sync_all().map_err(|source| write_error(self.target(index), source))
+    /// Waits until all files are on disk.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn sync(&self) -> Result<(), Error> {
+        self.files.iter().try_for_each(|Pending { file, target }| {
+            file.as_file().sync_all().map_err(|source| write_error(target, source))
+        })
     }
 
     /// Does `work`, which writes the file of that number, while what is written goes to disk already: waiting for the
     /// disk at the end would take as long again.
     ///
     /// # Errors
-    /// Those of `work`, and [`Error::Write`].
+    /// Those of `work`.
     pub fn write(&self, index: usize, work: impl FnOnce(&File) -> Result<(), Error>) -> Result<(), Error> {
         let file = self.file(index);
-        let written = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let (done, waiting) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || {
                 while waiting.recv_timeout(SYNC_EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -160,8 +165,7 @@ impl Outputs {
             let written = work(file);
             drop(done);
             written
-        });
-        written.and_then(|()| self.sync(index))
+        })
     }
 
     /// Where it is until it is published.
@@ -179,7 +183,7 @@ impl Outputs {
     /// # Errors
     /// If one cannot be named; what was there before is there again then.
     pub fn publish(mut self) -> Result<(), Error> {
-        (0..self.files.len()).try_for_each(|index| self.sync(index))?;
+        self.sync()?;
         if let [_] = self.files.as_slice() {
             let Pending { file, target } = self.files.remove(0);
             let done = if self.force { file.persist(&target) } else { file.persist_noclobber(&target) };

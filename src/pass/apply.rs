@@ -59,7 +59,7 @@ pub fn apply(job: &ApplyJob, stop: &(dyn Fn() -> bool + Sync)) -> Result<Applied
     let (checked, written) = rayon::join(
         // A patch that was just made for this model fits it.
         || if job.match_layers { Ok(()) } else { patch.check_source(&model) },
-        || write_model(&mut outputs, &model, &plan, &names, &job.output, stop),
+        || write_model(&mut outputs, &model, &plan, &names, &job.output, stop).and_then(|_| outputs.sync()),
     );
     checked?;
     written.map_err(|error| if stop() { Error::Interrupted } else { error.into() })?;

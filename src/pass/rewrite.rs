@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::Error;
@@ -86,7 +87,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         let recipe = job.config.recipe(site.modality())?;
         let layers = site.select(&recipe.layers)?;
         data.notes.extend(overridable(site, &layers));
-        plans.push((*file, site, recipe, layers));
+        plans.push((file, site, recipe, layers));
     }
     let mut timing = Timing::start(clock);
 
@@ -97,10 +98,16 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         let calibrated = data.calibrate(runner, site, &layers, &recipe, checkpoints.as_ref())?;
         data.notes.extend(calibrated.notes);
         timing.lap("calibrate");
-        for (layer, scores) in layers.into_iter().zip(calibrated.scores) {
-            edited.push(choose(file, layer, &scores, &recipe)?);
-        }
-        recipes.push((file, site.modality(), recipe));
+        // The patch will name the model by its hash; hashing has only one thread.
+        let (chosen, _) = rayon::join(
+            || {
+                let scored = layers.into_par_iter().zip(calibrated.scores);
+                scored.map(|(layer, scores)| choose(*file, layer, &scores, &recipe)).collect::<Result<Vec<_>, _>>()
+            },
+            || models[*file].sha256(),
+        );
+        edited.extend(chosen?);
+        recipes.push((*file, site.modality(), recipe));
         timing.lap("select");
     }
 
@@ -122,10 +129,12 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         staged.push(written.map_err(|error| if stop() { Error::Interrupted } else { error.into() })?);
         patches.push((patch, bytes));
     }
-    timing.lap("write");
 
     // What is measured is the very file that gets its name afterwards.
     let new_models = staged.iter().map(|file| file.open(&outputs)).collect::<Result<Vec<_>, _>>()?;
+    let (synced, ()) = rayon::join(|| outputs.sync(), || new_models.par_iter().for_each(|model| _ = model.sha256()));
+    synced?;
+    timing.lap("write");
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let new_sites = find_sites(&job.model, &new_graphs)?;
     let after = data.embed(runner, &new_sites, "after")?;

@@ -115,7 +115,7 @@ impl Pairwise {
         for b in 0..safe.tokens.len() {
             self.chunk.add(safe, not_safe, b, self.epsilon);
             if self.chunk.pairs == CHUNK {
-                self.flush(&weight()?);
+                self.flush(weight()?);
             }
         }
         Ok(())
@@ -130,8 +130,9 @@ impl Pairwise {
         prior: bool,
         weight: impl Fn() -> Result<Array2<f32>, E>,
     ) -> Result<Result<Scores, Error>, E> {
-        let weights = weight()?;
-        self.flush(&weights);
+        if self.chunk.pairs > 0 {
+            self.flush(weight()?);
+        }
         let Sums { mut scores, counts, undefined, pairs } = self.sums;
         if pairs == undefined.short_pairs + undefined.not_finite {
             return Ok(Err(Error::NoPairs { pairs }));
@@ -142,17 +143,14 @@ impl Pairwise {
                 .for_each(|(sum, &count)| *sum = if count == 0 { 0.0 } else { *sum / count as f32 });
         }
         if prior {
-            Zip::from(&mut scores).and(&weights).for_each(|score, w| *score *= w.abs());
+            Zip::from(&mut scores).and(&weight()?).for_each(|score, w| *score *= w.abs());
         }
         Ok(Ok(Scores { values: scores, undefined }))
     }
 
     /// Adds the chunk to the sums and empties it.
-    fn flush(&mut self, weight: &Array2<f32>) {
+    fn flush(&mut self, weight: Array2<f32>) {
         let Self { sums, chunk, .. } = self;
-        if chunk.pairs == 0 {
-            return;
-        }
         let filled = s![..chunk.rows, ..];
         let ratio = chunk.ratio.slice(filled);
         for (count, column) in sums.counts.iter_mut().zip(ratio.axis_iter(Axis(1))) {
@@ -163,7 +161,7 @@ impl Pairwise {
         sums.undefined.short_pairs += chunk.short_pairs;
         sums.undefined.not_finite += chunk.not_finite;
         sums.pairs += chunk.pairs;
-        let magnitude = weight.mapv(f32::abs);
+        let magnitude = weight.mapv_into(f32::abs);
         // out = n |W|^T / I; the I cancels in the ratio.
         let out_safe = chunk.norm_safe.slice(filled).dot(&magnitude.t());
         let mut out_ratio = chunk.norm_unsafe.slice(filled).dot(&magnitude.t());
