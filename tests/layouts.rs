@@ -190,10 +190,14 @@ fn scores_do_not_depend_on_threads_batches_or_budgets() {
     for (k, wish) in wishes(2).into_iter().enumerate() {
         let runtime = open(&wish).unwrap();
         let first = scores(&path, &*runtime, Limits::default()).unwrap();
-        for threads in [1, 3] {
+        // A budget that nearly nothing fits must not be shared out by threads.
+        let tight = Limits { memory_budget: 200_000, ..Limits::default() };
+        let tight_first = scores(&path, &*runtime, tight).unwrap();
+        for threads in [1, 3, 8] {
             let other = open(&wishes(threads)[k]).unwrap();
             assert_eq!(other.place().threads, threads);
             assert_eq!(scores(&path, &*other, Limits::default()).unwrap().scores, first.scores);
+            assert_eq!(scores(&path, &*other, tight).unwrap().scores, tight_first.scores);
         }
         let batches = [1, 3, 5, 17, 32, 100].map(|size| Limits { batch_size: Some(size), ..Limits::default() });
         let budgets = [1, 100_000].map(|memory_budget| Limits { memory_budget, ..Limits::default() });
@@ -208,4 +212,25 @@ fn scores_do_not_depend_on_threads_batches_or_budgets() {
             }
         }
     }
+}
+
+#[test]
+fn batch_sizes() {
+    let path = fixture("vision_model.onnx");
+    let model = Model::open(&path).unwrap();
+    let graph = Graph::new(&model).unwrap();
+    let site = Site::find(&graph).unwrap().pop().unwrap();
+    // Even parts of a chunk of 64, and no more than there are.
+    for (wished, samples, size) in
+        [(8, 100, 8), (8, 5, 5), (1, 5, 1), (48, 100, 32), (64, 100, 64), (1000, 100, 64), (0, 9, 1)]
+    {
+        assert_eq!(site.batch_size(wished, samples), size, "{wished} of {samples}");
+    }
+    // One scale for all samples of a batch: no two of them in one.
+    let path = common::root("tests/fixtures/siblings/dynamic_int8.onnx");
+    let model = Model::open(&path).unwrap();
+    let graph = Graph::new(&model).unwrap();
+    let site = Site::find(&graph).unwrap().pop().unwrap();
+    assert!(site.mixes_samples());
+    assert_eq!(site.batch_size(8, 100), 1);
 }

@@ -64,7 +64,9 @@ fn models_that_are_none() {
 #[test]
 fn models_that_cannot_be_edited() {
     use prost::Message;
-    use uwm_onnx::onnx::proto::{ModelProto, tensor_shape_proto::dimension::Value as Dim, type_proto::Value as Type};
+    use uwm_onnx::onnx::proto::tensor_proto::DataType;
+    use uwm_onnx::onnx::proto::{GraphProto, ModelProto, SparseTensorProto};
+    use uwm_onnx::onnx::proto::{tensor_shape_proto::dimension::Value as Dim, type_proto::Value as Type};
     let small = Small::new();
     let (out, config) = (small.path("out.onnx"), small.config());
     for name in ["preprocessor_config.json", "tokenizer.json", "config.json"] {
@@ -99,6 +101,47 @@ fn models_that_cannot_be_edited() {
             tensor.shape.as_mut().unwrap().dim[0].value = Some(Dim::DimValue(1 << 62));
         },
         "has a dimension over 16384",
+    );
+    // Types that have no negation here, and weights that are no tensor of their own: refused by name.
+    let fc2 = |graph: &GraphProto| {
+        let node = graph.node.iter().find(|node| node.name.ends_with("layers.1/mlp/fc2/MatMul")).unwrap();
+        graph.initializer.iter().position(|tensor| tensor.name == node.input[1]).unwrap()
+    };
+    for (data_type, name) in [
+        (DataType::Float8e4m3fn, "FLOAT8E4M3FN"),
+        (DataType::Float8e5m2, "FLOAT8E5M2"),
+        (DataType::String, "STRING"),
+        (DataType::Int32, "INT32"),
+        (DataType::Complex64, "COMPLEX64"),
+    ] {
+        refused(
+            &|proto| {
+                let graph = proto.graph.as_mut().unwrap();
+                let at = fc2(graph);
+                graph.initializer[at].data_type = data_type.into();
+            },
+            &format!("its element type is {name}, which cannot be edited"),
+        );
+    }
+    refused(
+        &|proto| {
+            let graph = proto.graph.as_mut().unwrap();
+            let at = fc2(graph);
+            let values = Some(graph.initializer.remove(at));
+            graph.sparse_initializer.push(SparseTensorProto { values, ..Default::default() });
+        },
+        "a sparse initializer, which cannot be edited",
+    );
+    refused(
+        &|proto| {
+            let graph = proto.graph.as_mut().unwrap();
+            let at = fc2(graph);
+            let tensor = graph.initializer.remove(at);
+            let mut input = graph.input[0].clone();
+            input.name = tensor.name;
+            graph.input.push(input);
+        },
+        "cannot tell text and vision towers",
     );
     // What makes the runtime panic is an error like any other.
     let mut proto = ModelProto::decode(bytes.as_slice()).unwrap();

@@ -246,4 +246,25 @@ fn a_half_precision_encoder_agrees() {
         let worst = got.iter().zip(&want).fold(0.0_f32, |worst, (g, w)| worst.max((g - w).abs()));
         assert!(worst < 1e-3, "{side}: {worst}");
     }
+    // What flows into its layers is half precision too, whether its inputs are or not.
+    for path in [path, common::root("tests/fixtures/siblings/fp16.onnx")] {
+        let model = Model::open(&path).unwrap();
+        let graph = Graph::new(&model).unwrap();
+        let site = Site::find(&graph).unwrap().pop().unwrap();
+        let recipe = Config::default().recipe(Modality::Vision).unwrap();
+        let layers = site.select(&recipe.layers).unwrap();
+        let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
+        let calibration =
+            Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
+        let reference = Tensors::read("scores.safetensors");
+        for runtime in runtimes() {
+            let scores = calibrate(runner(&*runtime, 8), calibration, None).unwrap().scores;
+            for (layer, scores) in layers.iter().zip(&scores) {
+                let name = reference_name(layer, &reference).unwrap();
+                let want = reference.matrix(&format!("score.{name}"), f32::from_le_bytes);
+                let worst = scores.values.iter().zip(&want).fold(0.0_f32, |worst, (g, w)| worst.max((g - w).abs() / w));
+                assert!(worst < 5e-3, "{} {name}: {worst}", runtime.place().backend);
+            }
+        }
+    }
 }

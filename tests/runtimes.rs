@@ -306,3 +306,91 @@ fn an_interrupted_calibration_goes_on() {
     assert!(code == 2 && stderr.contains("this checkpoint cannot be resumed"), "{stderr}");
     assert!(!Path::new(&out).exists());
 }
+
+/// A model that breaks down on a few images: an error that names one, or a count, as the user wishes.
+#[test]
+fn samples_that_are_not_finite_are_named_or_skipped_and_counted() {
+    use prost::Message;
+    use uwm_onnx::dataset::{Batch, Images, Preprocessor, Samples};
+    use uwm_onnx::onnx::proto::tensor_proto::DataType;
+    use uwm_onnx::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto};
+    let small = Small::new();
+    // The images by their mean: those below a limit are to have the root of a negative number.
+    let rows = std::fs::read_to_string(small.path("manifest.jsonl")).unwrap();
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let preprocessor = Preprocessor::read(&root("models/emoji-clip/preprocessor_config.json")).unwrap();
+    let mean = |row: &Value, side: &str| {
+        let images = Images::new(&preprocessor, vec![row[side].as_str().unwrap().into()]);
+        let Batch::Image { pixels } = images.batch(0..1).unwrap() else { unreachable!() };
+        pixels.iter().map(|&value| f64::from(value)).sum::<f64>() / pixels.len() as f64
+    };
+    let lowest = |row: &Value| mean(row, "safe_image").min(mean(row, "unsafe_image"));
+    let of_split = |split: &str| {
+        let rows = rows.iter().filter(|row| row["split"] == split);
+        let mut means: Vec<f64> = rows.map(lowest).collect();
+        means.sort_by(f64::total_cmp);
+        means
+    };
+    let (calibration, evaluation) = (of_split("calibration"), of_split("evaluation"));
+    let limit = (calibration[2] + calibration[3]) / 2.0;
+    let (bad_pairs, bad_quadruplets) = (3, evaluation.iter().filter(|&&mean| mean < limit).count());
+    assert!(bad_quadruplets > 0 && bad_quadruplets < evaluation.len());
+
+    let mut model = ModelProto::decode(std::fs::read(root(MODEL)).unwrap().as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let scalar = |name: &str, value: f32| TensorProto {
+        name: name.to_owned(),
+        data_type: DataType::Float.into(),
+        raw_data: Some(value.to_le_bytes().to_vec().into()),
+        ..Default::default()
+    };
+    graph.initializer.extend([scalar("limit", limit as f32), scalar("nothing", 1e-30)]);
+    for input in graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|input| *input == "pixel_values") {
+        "broken".clone_into(input);
+    }
+    let node = |op: &str, inputs: &[&str], output: &str| NodeProto {
+        op_type: op.to_owned(),
+        name: format!("break/{op}"),
+        input: inputs.iter().map(|&input| input.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        ..Default::default()
+    };
+    let mut reduce = node("ReduceMean", &["pixel_values"], "mean");
+    reduce.attribute.push(AttributeProto {
+        name: "axes".to_owned(),
+        r#type: attribute_proto::AttributeType::Ints.into(),
+        ints: vec![1, 2, 3],
+        ..Default::default()
+    });
+    let broken = [
+        reduce,
+        node("Sub", &["mean", "limit"], "above"),
+        node("Sqrt", &["above"], "root"),
+        node("Mul", &["root", "nothing"], "zero"),
+        node("Add", &["pixel_values", "zero"], "broken"),
+    ];
+    graph.node.splice(0..0, broken);
+    let path = small.path("breaks.onnx");
+    std::fs::write(&path, model.encode_to_vec()).unwrap();
+
+    let (out, config) = (small.path("out.onnx"), small.config());
+    let tokenizer = root("models/emoji-clip/tokenizer.json");
+    let preprocessor = root("models/emoji-clip/preprocessor_config.json");
+    let files = ["--tokenizer", tokenizer.to_str().unwrap(), "--preprocessor", preprocessor.to_str().unwrap()];
+    for backend in backends() {
+        let backend: Vec<&str> = backend.iter().map(String::as_str).collect();
+        let base = [&["rewrite", &path, "-o", &out, "--config", &config, "--force"][..], &files, &backend].concat();
+        let (code, stdout, stderr) = output(&mut bare(&base));
+        assert!(code == 3 && stdout.is_empty(), "{code} {stderr}");
+        assert!(stderr.contains("is not finite for") && stderr.contains(".png"), "{stderr}");
+        assert!(stderr.contains("/mlp/fc2/") && stderr.contains("--skip-bad-samples"), "{stderr}");
+        let (code, stdout, stderr) = output(&mut bare(&[&base[..], &["--skip-bad-samples"]].concat()));
+        assert_eq!(code, 0, "{stderr}");
+        let count = format!("{bad_pairs} vision pairs with activations that are not finite were not scored");
+        assert!(stdout.contains(&count), "{stdout}");
+        let count = format!("{bad_quadruplets} quadruplets and 0 zero-shot images were not measured");
+        assert!(stdout.contains(&count), "{stdout}");
+        let left = evaluation.len() - bad_quadruplets;
+        assert!(stdout.contains(&format!("SafeGround, {left} quadruplets")), "{stdout}");
+    }
+}

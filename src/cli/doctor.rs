@@ -24,7 +24,7 @@ pub struct Args {
 impl Args {
     /// Looks, and returns what goes to stdout.
     pub fn run(self) -> Result<(String, Exit), Error> {
-        let survey = Survey::make(&self.runtime.wish());
+        let survey = Survey::make(&self.runtime.wish()?);
         let text = match self.format {
             Format::Human => survey_text(&survey),
             Format::Json => format!("{}\n", serde_json::json!(survey)),

@@ -112,7 +112,7 @@ impl Args {
             memory_budget: self.memory_budget,
             skip_bad_samples: self.skip_bad_samples,
         };
-        let (format, wish, job) = (self.format, self.runtime.clone().wish(), self.job()?);
+        let (format, wish, job) = (self.format, self.runtime.clone().wish()?, self.job()?);
         let runtime = open(&wish).map_err(Error::NoRuntime)?;
         let bars = Bars::new();
         let report = rewrite(&job, Runner { runtime: &*runtime, observer: &bars, limits })?;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::runtime::{Backend, Device, Wish};
+use crate::pass::Error;
+use crate::runtime::{self, Backend, Device, Wish};
 
 /// Which runtime, where, with how many threads.
 #[derive(Args, Clone)]
@@ -20,7 +21,7 @@ pub struct RuntimeArgs {
     #[arg(long, value_name = "FILE")]
     ort_library: Option<PathBuf>,
     /// Threads to use [default: all cores].
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
 
@@ -32,18 +33,19 @@ enum BackendName {
 }
 
 impl RuntimeArgs {
-    /// What was asked for. Sets the number of threads of the whole process.
-    pub fn wish(self) -> Wish {
+    /// What was asked for. Starts the threads of the whole process.
+    pub fn wish(self) -> Result<Wish, Error> {
         let threads = self.threads.map(usize::from);
         if let Some(threads) = threads {
-            // Fails only if the pool exists already, and nothing ran before.
-            let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build_global()
+                .map_err(|e| Error::NoRuntime(runtime::Error::Threads { threads, reason: e.to_string() }))?;
         }
         let backend = match self.backend {
             BackendName::Auto => Backend::Auto,
             BackendName::Tract => Backend::Tract,
             BackendName::Ort => Backend::Ort,
         };
-        Wish { backend, device: self.device, library: self.ort_library, threads }
+        Ok(Wish { backend, device: self.device, library: self.ort_library, threads })
     }
 }

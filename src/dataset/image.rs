@@ -35,7 +35,9 @@ impl Samples for Images<'_> {
             pixels.map_err(|reason| Error::Image { path: path.clone(), reason })
         };
         let paths = &self.paths[range];
-        let images = paths.par_iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+        // Collected first, so that the first error is that of the first image, whichever was read first.
+        let images: Vec<Result<_, Error>> = paths.par_iter().map(read).collect();
+        let images = images.into_iter().collect::<Result<Vec<_>, Error>>()?;
         let Some(first) = images.first() else { return Ok(Batch::Image { pixels: Array4::default((0, 0, 0, 0)) }) };
         let (_, height, width) = first.dim();
         if let Some((path, other)) = paths.iter().zip(&images).find(|(_, image)| image.dim() != first.dim()) {

@@ -48,6 +48,6 @@ pub use patch::{
     sample_positions, stage,
 };
 pub use skeleton::Skeleton;
-pub use source::Source;
+pub use source::{Source, sha256_of};
 pub use tensor::{Layout, Weight};
 pub use towers::{InputShape, Modality, Tower, find_towers};

@@ -84,7 +84,7 @@ fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> R
         if let Some(constant) = graph.held(value) {
             break constant?;
         }
-        let node = graph.producer(value).ok_or_else(|| format!("'{value}', which is computed"))?;
+        let node = graph.producer(value).ok_or_else(|| nothing_makes(graph, value))?;
         let made = || format!("'{value}', made by {}", node.op_type);
         let first = node.input.first().ok_or_else(made)?;
         match node.op_type.as_str() {
@@ -98,6 +98,15 @@ fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> R
     let stored = stored_shape(&constant)?;
     let codes = codes.map(|node| dequantised(graph, node, stored)).transpose()?;
     Ok(Product { input, weight: weight(&constant, stored, transposed, codes) })
+}
+
+/// What a value is that is no constant and comes from no node.
+fn nothing_makes(graph: &Graph, value: &str) -> String {
+    let sparse = &graph.model.graph().sparse_initializer;
+    match sparse.iter().any(|tensor| tensor.values.as_ref().is_some_and(|values| values.name == value)) {
+        true => format!("'{value}', a sparse initializer, which cannot be edited"),
+        false => format!("'{value}', a graph input"),
+    }
 }
 
 fn weight(constant: &Constant, stored: [usize; 2], transposed: bool, codes: Option<Codes>) -> Weight {
@@ -162,7 +171,7 @@ fn quantised<'m>(
 ) -> Result<Product<'m>, String> {
     let constant = graph.constant(value).ok_or_else(|| match graph.producer(value) {
         Some(node) => format!("'{value}', made by {}", node.op_type),
-        None => format!("'{value}', which is computed"),
+        None => nothing_makes(graph, value),
     })??;
     let stored = stored_shape(&constant)?;
     let several = scale

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::graph::{Graph, uses};
 use super::model::Model;
-use super::proto::tensor_proto::{DataLocation, DataType};
-use super::proto::type_proto::{Tensor as TensorType, Value as Type};
+use super::proto::tensor_proto::DataLocation;
 use super::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto};
-use super::proto::{TensorProto, TypeProto, ValueInfoProto};
+use super::proto::{TensorProto, ValueInfoProto};
 use super::source::Source;
 
 /// Below this many bytes an initializer is copied rather than referred to: shapes and scalars, which runtimes want
@@ -177,15 +176,8 @@ fn constant_value(node: &NodeProto) -> Option<(&str, &TensorProto)> {
     (node.op_type == "Constant").then_some((node.output.first()?, value))
 }
 
-/// The output's own declaration, or one that says no more than "float tensor".
+/// The output's own declaration, or one without a type: runtimes infer it, and refuse a wrong one.
 fn declare(graph: &GraphProto, name: &str) -> ValueInfoProto {
     let own = graph.output.iter().find(|output| output.name == name);
-    own.cloned().unwrap_or_else(|| ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto {
-            value: Some(Type::TensorType(TensorType { elem_type: DataType::Float as i32, shape: None })),
-            ..TypeProto::default()
-        }),
-        ..ValueInfoProto::default()
-    })
+    own.cloned().unwrap_or_else(|| ValueInfoProto { name: name.to_owned(), ..ValueInfoProto::default() })
 }

@@ -74,8 +74,13 @@ impl Source {
 
     /// SHA-256 in hexadecimal; computed when first asked for.
     pub fn sha256(&self) -> &str {
-        self.sha256.get_or_init(|| hex(&Sha256::digest(&self.bytes)))
+        self.sha256.get_or_init(|| sha256_of(&self.bytes))
     }
+}
+
+/// SHA-256 of some bytes, in hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// Bytes in lower-case hexadecimal.

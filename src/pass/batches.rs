@@ -91,9 +91,9 @@ impl Runner<'_> {
 /// [`Error::Shape`] if the data do not fit the dimensions the graph declares. A runtime would find out later, or not at
 /// all: tract takes two sizes that do not match for a broadcast it cannot decide, and computes symbols without end.
 pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Array2<i64>>), Error> {
-    match batch {
+    match fill(batch, size) {
         Batch::Image { pixels } => {
-            let pixels = fill(pixels, size).into_dyn();
+            let pixels = pixels.into_dyn();
             check(&tower.input, pixels.shape())?;
             let pixels = match tower.input.element {
                 DataType::Float16 => Tensor::F16(pixels.mapv(half::f16::from_f32)),
@@ -102,7 +102,6 @@ pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Ar
             Ok((vec![(tower.input.name.clone(), pixels)], None))
         }
         Batch::Text { ids, mask } => {
-            let (ids, mask) = (fill(ids, size), fill(mask, size));
             check(&tower.input, ids.shape())?;
             let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids))];
             if let Some(input) = &tower.mask {
@@ -129,7 +128,15 @@ fn integers(input: &InputShape, values: Array2<i64>) -> Tensor {
     }
 }
 
-fn fill<T: Clone, D: Dimension + RemoveAxis>(rows: ndarray::Array<T, D>, size: usize) -> ndarray::Array<T, D> {
+/// The batch with its last sample repeated until there are `size`.
+pub fn fill(batch: Batch, size: usize) -> Batch {
+    match batch {
+        Batch::Image { pixels } => Batch::Image { pixels: fill_rows(pixels, size) },
+        Batch::Text { ids, mask } => Batch::Text { ids: fill_rows(ids, size), mask: fill_rows(mask, size) },
+    }
+}
+
+fn fill_rows<T: Clone, D: Dimension + RemoveAxis>(rows: ndarray::Array<T, D>, size: usize) -> ndarray::Array<T, D> {
     let have = rows.len_of(Axis(0));
     if have == 0 || have >= size {
         return rows;

@@ -59,7 +59,7 @@ pub fn calibrate(
     let taps = Taps::new(site.graph, layers)?;
     let prepared = prepare(runner, site, &taps, safe, not_safe)?;
     let mut checkpoint = keep.map(|keep| keep(prepared.size));
-    let kept = checkpoint.as_ref().map_or(Ok(None), |checkpoint| checkpoint.read(layers))?;
+    let kept = checkpoint.as_ref().map_or(Ok(None), |checkpoint| checkpoint.read(layers, safe.len()))?;
     let first = kept.as_ref().and_then(|sums| sums.first()).map_or(0, |sums| sums.pairs);
     let mut scores = begin(layers, recipe, kept);
     let weight = |layer: &Linear| layer.weight.read(site.graph.model);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::onnx::{self, Linear, Modality, Outputs, Source};
-use crate::uwm::{Sums, Undefined};
+use crate::uwm::{CHUNK, Sums, Undefined};
 
 const KEY: &str = "uwm.checkpoint";
 
@@ -24,7 +24,13 @@ const KEY: &str = "uwm.checkpoint";
 const EVERY: Duration = Duration::from_secs(60);
 
 /// The folder of a job's checkpoints.
-pub struct Checkpoints(PathBuf);
+pub struct Checkpoints {
+    folder: PathBuf,
+    /// Whether it goes away again when nothing is in it: this job made it.
+    made: bool,
+    /// Whether a job that was interrupted left sums there, and so made it.
+    resumed: bool,
+}
 
 impl Checkpoints {
     /// Uses a folder, which is made if it is missing.
@@ -32,23 +38,34 @@ impl Checkpoints {
     /// # Errors
     /// If it cannot be made.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        let made = !folder.exists();
         std::fs::create_dir_all(folder)
             .map_err(|source| Error::Onnx(onnx::Error::Write { path: folder.to_owned(), source }))?;
-        Ok(Self(folder.to_owned()))
+        let mut opened = Self { folder: folder.to_owned(), made, resumed: false };
+        opened.resumed = [Modality::Text, Modality::Vision].iter().any(|&tower| opened.of(tower).exists());
+        Ok(opened)
     }
 
     /// Where a tower's sums are.
     pub fn of(&self, tower: Modality) -> PathBuf {
-        self.0.join(format!("{tower}.safetensors"))
+        self.folder.join(format!("{tower}.safetensors"))
     }
 
-    /// Removes the checkpoints: the job is done. So does the folder go, if nothing else is in it. What cannot be
-    /// removed stays, harmless.
-    pub fn clear(&self) {
-        for tower in [Modality::Text, Modality::Vision] {
+    /// Removes the checkpoints of these towers: the job is done. What cannot be removed stays, harmless.
+    pub fn clear(mut self, towers: impl Iterator<Item = Modality>) {
+        for tower in towers {
             let _ = std::fs::remove_file(self.of(tower));
         }
-        let _ = std::fs::remove_dir(&self.0);
+        self.made |= self.resumed;
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        if self.made {
+            // Fails, as it should, when the folder holds something.
+            let _ = std::fs::remove_dir(&self.folder);
+        }
     }
 }
 
@@ -75,11 +92,11 @@ impl Checkpoint {
         Self { path, job, written: Instant::now() }
     }
 
-    /// The sums for these layers, if any were kept.
+    /// The sums for these layers over some of `samples` pairs, if any were kept.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the file cannot be read or is of another job.
-    pub fn read(&self, layers: &[Linear]) -> Result<Option<Vec<Sums>>, Error> {
+    pub fn read(&self, layers: &[Linear], samples: usize) -> Result<Option<Vec<Sums>>, Error> {
         let wrong = |reason: String| Error::Checkpoint { path: self.path.clone(), reason };
         let file = match Source::open(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -99,13 +116,23 @@ impl Checkpoint {
         if header.undefined.len() != layers.len() {
             return Err(wrong(format!("it has {} layers, not {}", header.undefined.len(), layers.len())));
         }
+        if header.pairs == 0 || header.pairs > samples || !header.pairs.is_multiple_of(CHUNK) {
+            return Err(wrong(format!("it has seen {} of {samples} pairs, which cannot be", header.pairs)));
+        }
         let sums = layers.iter().zip(&header.undefined).enumerate().map(|(k, (layer, undefined))| {
             let [outputs, inputs] = layer.weight.shape;
             let scores = read::<4>(&tensors, &format!("{k}.scores"), Dtype::F32, &[outputs, inputs])?;
             let counts = read::<4>(&tensors, &format!("{k}.counts"), Dtype::U32, &[inputs])?;
-            let scores = scores.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let scores: Vec<f32> = scores.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let counts: Vec<u32> = counts.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+            let left_out = undefined.short_pairs.max(undefined.not_finite);
+            if left_out > header.pairs || counts.iter().any(|&count| count as usize > header.pairs) {
+                return Err(format!("its layer {k} counts more pairs than it has seen"));
+            }
+            if scores.iter().any(|score| !score.is_finite() || *score < 0.0) {
+                return Err(format!("its layer {k} has a sum that is no score"));
+            }
             let scores = Array2::from_shape_vec((outputs, inputs), scores).map_err(|e| e.to_string())?;
-            let counts = counts.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
             Ok(Sums { scores, counts, undefined: *undefined, pairs: header.pairs })
         });
         sums.collect::<Result<_, String>>().map(Some).map_err(wrong)

@@ -1,6 +1,7 @@
 //! The data sets a rewrite needs: which, read, checked, handed to calibration and evaluation.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 
@@ -12,8 +13,8 @@ use super::evaluate::{EmbeddedData, EvaluationData, embed, measure};
 use super::site::Site;
 use crate::config::{Config, Recipe};
 use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Samples, Texts, Tokenizer, ZeroShot};
-use crate::onnx::{self, Linear, Modality, Source};
-use crate::report::{BeforeAfter, FileId};
+use crate::onnx::{self, Linear, Modality, Source, sha256_of};
+use crate::report::BeforeAfter;
 use crate::safeground::Evaluation;
 
 /// The data sets, read and checked.
@@ -97,7 +98,9 @@ impl Data {
             Some(checkpoints) => {
                 let path = checkpoints.of(site.modality());
                 let job = self.job(runner, site, layers, recipe)?;
-                Some(move |size: usize| Checkpoint::new(path.clone(), hash(&json!([job, size]))))
+                Some(move |size: usize| {
+                    Checkpoint::new(path.clone(), sha256_of(json!([job, size]).to_string().as_bytes()))
+                })
             }
         };
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(usize) -> Checkpoint);
@@ -124,16 +127,24 @@ impl Data {
     /// All that a tower's sums depend on, but the batch size.
     fn job(&self, runner: Runner, site: &Site, layers: &[Linear], recipe: &Recipe) -> Result<Value, Error> {
         let place = runner.runtime.place();
+        let text = site.modality() == Modality::Text;
+        let samples = self.calibration.rows.iter().map(|row| match text {
+            true => Ok(json!([row.safe_text, row.unsafe_text])),
+            false => Ok(json!([stamp(&row.safe_image)?, stamp(&row.unsafe_image)?])),
+        });
+        let preparing = if text { &self.config.tokenizer } else { &self.config.preprocessor };
+        let beside = ["config.json", "tokenizer_config.json"].into_iter().filter(|_| text);
+        let beside = beside.filter_map(|name| preparing.as_ref().map(|path| path.with_file_name(name)));
+        let preparing: Vec<PathBuf> = preparing.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
         let files: Vec<&str> = site.graph.model.sources().iter().map(Source::sha256).collect();
-        let of = |path: Option<&PathBuf>| path.map(|path| sha256(path)).transpose();
         Ok(json!({
             "tool": env!("CARGO_PKG_VERSION"),
             "model": files,
             "layers": layers.iter().map(|layer| (&layer.node, &layer.input, layer.weight.shape)).collect::<Vec<_>>(),
             "epsilon": recipe.epsilon,
-            "calibration": [sha256(&self.calibration.path)?, self.calibration.rows.len().to_string()],
-            "tokenizer": of(self.config.tokenizer.as_ref().filter(|_| site.modality() == Modality::Text))?,
-            "preprocessor": of(self.config.preprocessor.as_ref().filter(|_| site.modality() == Modality::Vision))?,
+            "samples": samples.collect::<Result<Vec<_>, Error>>()?,
+            "prepared_by": preparing.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?,
+            "length": self.config.text.length.filter(|_| text),
             "runtime": [place.backend, &place.version, &place.provider, &place.device],
             "skip_bad_samples": runner.limits.skip_bad_samples,
         }))
@@ -151,7 +162,8 @@ impl Data {
         }
     }
 
-    /// Measures both models on what both have embeddings for, which is noted if it is not all.
+    /// Measures both models on what both have embeddings for, which is noted if it is not all; and on how many
+    /// quadruplets that was.
     ///
     /// # Errors
     /// Those of [`measure`].
@@ -159,13 +171,14 @@ impl Data {
         &mut self,
         before: &EmbeddedData,
         after: &EmbeddedData,
-    ) -> Result<Option<BeforeAfter<Evaluation>>, Error> {
+    ) -> Result<Option<(BeforeAfter<Evaluation>, usize)>, Error> {
         let left_out = before.bad.or(&after.bad);
         let Some(data) = self.evaluation_data() else { return Ok(None) };
         let measured =
             BeforeAfter { before: measure(before, data, &left_out)?, after: measure(after, data, &left_out)? };
+        let kept = data.quadruplets.len() - left_out.quadruplets.len();
         self.notes.extend(left_out.note());
-        Ok(Some(measured))
+        Ok(Some((measured, kept)))
     }
 
     fn evaluation_data(&self) -> Option<EvaluationData<'_>> {
@@ -184,8 +197,13 @@ fn sha256(path: &Path) -> Result<String, Error> {
     Ok(Source::open(path).map_err(read)?.sha256().to_owned())
 }
 
-fn hash(value: &Value) -> String {
-    FileId::of(PathBuf::new(), value.to_string().as_bytes()).sha256
+/// An image as it is now: its name, its size, and when it was changed. Reading all of a large set again would take longer
+/// than what is to be saved.
+fn stamp(path: &Path) -> Result<Value, Error> {
+    let read = |source| onnx::Error::Io { action: "read", path: path.to_owned(), source };
+    let metadata = path.metadata().map_err(read)?;
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(json!([path.display().to_string(), metadata.len(), changed.map(|time| time.as_nanos().to_string())]))
 }
 
 /// Calibration must not meet evaluation.

@@ -88,6 +88,9 @@ pub fn embed(
         None => None,
     };
 
+    // One model at a time.
+    drop(embedder);
+
     let safe_image = images(|q| &q.safe_image);
     let embedder = Embedder::new(runner, vision, &safe_image)?;
     let safe_image = count(embedder.embed(&stage("safe images"), &safe_image)?);
@@ -145,6 +148,12 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
     let zero_shot = match (data.zero_shot, &embedded.zero_shot) {
         (Some(zero), Some((images, prompts))) => {
             let kept: Vec<usize> = (0..zero.images.len()).filter(|image| !left_out.images.contains(image)).collect();
+            if kept.is_empty() {
+                return Err(Error::Conflict {
+                    reason: format!("none of the {} zero-shot images has a finite embedding", zero.images.len()),
+                    help: "the model breaks down on all of them; check the export with its original framework",
+                });
+            }
             let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].1).collect();
             let classified = classify(&images.select(&kept), &labels, prompts, zero.templates.len());
             Some(classified.map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })?)

@@ -106,7 +106,7 @@ pub enum Error {
         reason: String,
     },
     /// The user asked to stop.
-    #[error("interrupted; nothing was written")]
+    #[error("interrupted; no output was written")]
     #[diagnostic(code("interrupted"))]
     Interrupted,
 }

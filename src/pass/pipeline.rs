@@ -40,14 +40,18 @@ pub fn ordered<T: Send, E: Send>(
     }
     let shared = Shared { state: Mutex::default(), changed: Condvar::new(), count, ahead: 2 * workers };
     std::thread::scope(|scope| {
-        let (sender, results) = mpsc::channel();
-        for _ in 0..workers {
-            let (sender, shared, work) = (sender.clone(), &shared, &work);
-            scope.spawn(move || shared.work(&sender, work));
-        }
-        drop(sender);
         // Whatever ends this, the workers must not wait for it.
         let _stop = StopOnDrop(&shared);
+        let (sender, results) = mpsc::channel();
+        for started in 0..workers {
+            let (sender, shared, work) = (sender.clone(), &shared, &work);
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || shared.work(&sender, work));
+            // Where no more threads are to be had, those there are do it; or this one.
+            if spawned.is_err() && started == 0 {
+                return (0..count).try_for_each(|index| fold(index, work(index)?));
+            }
+        }
+        drop(sender);
         let mut waiting = BTreeMap::new();
         for index in 0..count {
             // No result for it: its worker panicked, and the scope passes that on.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use ndarray::{ArrayViewD, Axis};
 
 use super::Error;
-use super::batches::{Runner, USUAL_BATCH, feed};
+use super::batches::{Runner, USUAL_BATCH, feed, fill};
 use super::site::Site;
 use crate::dataset::{Batch, Samples};
 use crate::runtime::{Feed, Session};
@@ -51,15 +51,15 @@ pub fn prepare(
         Some(shapes) => shapes,
         None => scene.observe(&*session, batch, false, |view| view.shape().to_vec())?,
     };
-    let (mut size, workers) = scene.fit(&shapes, batch, wished);
+    let (mut size, workers) = scene.fit(&shapes, batch, wished, one_shape);
     let mut notes = vec![];
     let layouts = match scene.layouts(&*session, &shapes, batch)? {
         Ok(layouts) => layouts,
-        Err(tap) => {
-            let tap = &taps.outputs[tap];
+        Err(index) => {
+            let tap = &taps.outputs[index];
             if site.fixed_batch().is_some_and(|fixed| fixed > 1) {
                 let reason = "the graph fixes its batch, and its samples cannot be told apart";
-                return Err(tap.unfit(&shapes[0], batch, reason).into());
+                return Err(tap.unfit(&shapes[index], batch, reason).into());
             }
             notes.push(format!(
                 "the samples of a batch cannot be told apart at the input of layer {}: the {} tower was run one sample at a time",
@@ -70,9 +70,18 @@ pub fn prepare(
             vec![Layout::Blocks; taps.outputs.len()]
         }
     };
-    let session = if one_shape && size != wished { scene.load(size)? } else { session };
+    let session = if one_shape && size != wished {
+        // Not two models at a time.
+        drop(session);
+        scene.load(size)?
+    } else {
+        session
+    };
     Ok(Prepared { session, size, workers, layouts, notes })
 }
+
+/// Unsafe samples that are looked at for one that differs from the first safe one.
+const PARTNERS: usize = 16;
 
 struct Scene<'a> {
     runner: Runner<'a>,
@@ -88,11 +97,19 @@ impl Scene<'_> {
         self.runner.runtime.load(&self.taps.skeleton, &like).map_err(|e| self.site.failed(e))
     }
 
-    /// The first samples as a batch; the very first exchanged for its unsafe partner, if that is wished.
+    /// The first samples as a batch; the very first exchanged for another, if that is wished.
     fn first(&self, batch: usize, exchanged: bool) -> Result<Feed, Error> {
-        let mut samples = self.safe.batch(0..batch.min(self.safe.len()))?;
+        let samples = self.safe.batch(0..batch.min(self.safe.len()))?;
+        let mut samples = fill(samples, batch);
         if exchanged {
-            exchange(&mut samples, self.not_safe.batch(0..1)?);
+            let first = self.safe.batch(0..1)?;
+            for k in 0..self.not_safe.len().min(PARTNERS) {
+                let other = self.not_safe.batch(k..k + 1)?;
+                if other != first {
+                    exchange(&mut samples, other);
+                    break;
+                }
+            }
         }
         Ok(feed(&self.site.tower, samples, batch)?.0)
     }
@@ -113,7 +130,7 @@ impl Scene<'_> {
 
     /// How many samples a run, and how many runs at a time, so that the activations stay within the budget: what the
     /// graph gives out, and as much again as its largest part needs four times over, for what lies between.
-    fn fit(&self, shapes: &[Vec<usize>], batch: usize, wished: usize) -> (usize, usize) {
+    fn fit(&self, shapes: &[Vec<usize>], batch: usize, wished: usize, one_shape: bool) -> (usize, usize) {
         let bytes = |shape: &Vec<usize>| 4 * shape.iter().product::<usize>() / batch.max(1);
         let largest = shapes.iter().map(bytes).max().unwrap_or(0);
         let sample = (shapes.iter().map(bytes).sum::<usize>() + 4 * largest).max(1);
@@ -125,8 +142,11 @@ impl Scene<'_> {
         if self.site.fixed_batch().is_some() {
             return (wished, (room / wished).clamp(1, most));
         }
-        let workers = room.clamp(1, most);
-        ((room / workers).clamp(1, wished), workers)
+        // A runtime that prepares for one shape may give other last bits for another: then the number of threads must
+        // not show in the size.
+        let share = if one_shape { 8 } else { most };
+        let size = (room / share).clamp(1, wished);
+        (size, (room / size).clamp(1, most))
     }
 
     /// The layout of each output, or the number of the first one whose samples cannot be told apart.

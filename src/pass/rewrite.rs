@@ -87,6 +87,12 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         let recipe = job.config.recipe(site.modality())?;
         let layers = site.select(&recipe.layers)?;
         data.notes.extend(overridable(site, &layers));
+        if site.mixes_samples() {
+            data.notes.push(format!(
+                "the {} tower quantises its activations with one scale a batch: it was run one sample at a time",
+                site.modality()
+            ));
+        }
         plans.push((file, site, recipe, layers));
     }
     let mut timing = Timing::start(clock);
@@ -138,9 +144,9 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let new_sites = find_sites(&job.model, &new_graphs)?;
     let after = data.embed(runner, &new_sites, "after")?;
-    let evaluation = match before.zip(after) {
-        Some((before, after)) => data.compare(&before, &after)?,
-        None => None,
+    let (evaluation, evaluation_quadruplets) = match before.zip(after) {
+        Some((before, after)) => data.compare(&before, &after)?.unzip(),
+        None => (None, None),
     };
     timing.lap("evaluate_after");
 
@@ -163,7 +169,9 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         return Err(Error::Interrupted);
     }
     outputs.publish()?;
-    checkpoints.iter().for_each(Checkpoints::clear);
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.clear(edited.iter().map(|(_, _, layer)| layer.tower));
+    }
     timing.lap("write");
 
     let mut kept = patches.iter().flat_map(|(patch, _)| &patch.layers);
@@ -175,7 +183,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     Ok(Report {
         files: ids,
         calibration_pairs: data.calibration.rows.len(),
-        evaluation_quadruplets: data.evaluation.map_or(0, |set| set.rows.len()),
+        evaluation_quadruplets: evaluation_quadruplets.unwrap_or(0),
         edit: Edit::new(layers.collect()),
         evaluation,
         notes: data.notes,

@@ -1,8 +1,10 @@
 //! A tower in its graph, with its linear layers.
 
 use super::Error;
+use crate::onnx::proto::NodeProto;
 use crate::onnx::{self, Graph, Linear, Modality, Opaque, Tower, find_layers, find_towers};
 use crate::runtime;
+use crate::uwm::CHUNK;
 
 /// Where the pass works: one tower of one graph.
 pub struct Site<'m> {
@@ -99,8 +101,22 @@ impl<'m> Site<'m> {
         self.tower.input.dims.first().copied().flatten()
     }
 
-    /// The batch size to run with: the graph's own where it fixes one, else the wish, and no more than the data.
+    /// The batch size to run with: the graph's own where it fixes one; 1 where samples mix; else the wish, no more than
+    /// the data, and so that a chunk of sums is filled evenly.
     pub fn batch_size(&self, wished: usize, samples: usize) -> usize {
-        self.fixed_batch().unwrap_or_else(|| wished.min(samples)).max(1)
+        if let Some(fixed) = self.fixed_batch() {
+            return fixed.max(1);
+        }
+        if self.mixes_samples() {
+            return 1;
+        }
+        let wished = wished.clamp(1, CHUNK);
+        CHUNK.div_ceil(CHUNK.div_ceil(wished)).min(samples).max(1)
+    }
+
+    /// Whether a sample's numbers depend on what else is in its batch: dynamic quantisation takes one scale for all.
+    pub fn mixes_samples(&self) -> bool {
+        let dynamic = |node: &NodeProto| matches!(&*node.op_type, "DynamicQuantizeLinear" | "DynamicQuantizeMatMul");
+        self.graph.nodes().iter().any(dynamic)
     }
 }

@@ -11,9 +11,8 @@ pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::onnx::Modality;
+use crate::onnx::{Modality, sha256_of};
 use crate::runtime::Place;
 use crate::safeground::Evaluation;
 use crate::uwm::Undefined;
@@ -52,8 +51,7 @@ pub struct FileId {
 impl FileId {
     /// The file of these bytes.
     pub fn of(path: PathBuf, bytes: &[u8]) -> Self {
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path, sha256 }
+        Self { path, sha256: sha256_of(bytes) }
     }
 }
 

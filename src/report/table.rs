@@ -100,6 +100,10 @@ impl Report {
             if let Some(pairs @ 1..) = pairs {
                 notes.push(format!("{pairs} {tower} pairs with fewer than two tokens on a side were not scored"));
             }
+            let pairs = layers.iter().filter(|l| l.tower.name() == tower).map(|l| l.undefined.not_finite).max();
+            if let Some(pairs @ 1..) = pairs {
+                notes.push(format!("{pairs} {tower} pairs with activations that are not finite were not scored"));
+            }
         }
         let features: usize = layers.iter().map(|layer| layer.undefined.features).sum();
         if features > 0 {

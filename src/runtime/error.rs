@@ -35,6 +35,15 @@ pub enum Error {
         )
     )]
     Missing,
+    /// The system does not give so many threads.
+    #[error("{threads} threads cannot be started: {reason}")]
+    #[diagnostic(code("threads-unavailable"), help("ask for fewer with --threads"))]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
     /// The device is not to be had.
     #[error("{device} cannot be used: {provider}: {reason}; the library has {providers}")]
     #[diagnostic(

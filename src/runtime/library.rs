@@ -122,7 +122,7 @@ fn site_packages(root: &Path) -> Vec<PathBuf> {
 /// `onnxruntime/capi` of the package that `python3` would import. It is looked up, not imported, and not in the
 /// working directory, which may be anybody's.
 fn python() -> Vec<PathBuf> {
-    const FIND: &str = "import sys; sys.path.pop(0); import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
+    const FIND: &str = "import os, sys; sys.path[:] = filter(os.path.isabs, sys.path); import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.submodule_search_locations[0] if s else '')";
     let asked = Command::new("python3").args(["-c", FIND]).stdin(Stdio::null()).stderr(Stdio::null()).output();
     let Ok(answer) = asked.map(|output| output.stdout) else { return vec![] };
     let folder = String::from_utf8_lossy(&answer);

@@ -4,7 +4,7 @@
 //! provider than the CPU's is there, and with it a CPU fallback is switched off, so that a session which loads runs
 //! on the device and nowhere else. The CUDA path has not been tried on hardware.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ndarray::ArrayViewD;
@@ -20,6 +20,10 @@ use super::library::Candidate;
 use super::{Device, Error, Feed, Place, Runtime, Session, Take, Tensor as Value, describe};
 use crate::guard::guard;
 use crate::onnx::Skeleton;
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::proto::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TypeProto, ValueInfoProto, type_proto,
+};
 
 /// The runtime's name in messages and reports.
 pub const NAME: &str = "ONNX Runtime";
@@ -42,9 +46,7 @@ impl Ort {
     pub fn open(candidate: &Candidate, device: Device, threads: usize, reason: String) -> Result<Self, Error> {
         let unusable = |reason: String| Error::Library { path: candidate.path.clone(), by: candidate.by, reason };
         let environment = guard(|| load(candidate)).map_err(unusable)?;
-        if let Device::Cuda(_) = device
-            && !ep::CUDA::is_available().unwrap_or(false)
-        {
+        if device != Device::Cpu && !ep::CUDA::is_available().unwrap_or(false) {
             return Err(no_device(device, "the library was built without it".to_owned()));
         }
         let place = Place {
@@ -55,8 +57,37 @@ impl Ort {
             threads,
             reason,
         };
-        Ok(Self { environment, place, device })
+        let opened = Self { environment, place, device };
+        if device != Device::Cpu {
+            // Drivers and devices are looked for when a session is made; whoever asks should not hear of it later.
+            guard(|| opened.session(&trifle(), Path::new(""))).map_err(|reason| no_device(device, reason))?;
+        }
+        Ok(opened)
     }
+}
+
+/// A model with one node, which every device can run.
+fn trifle() -> ModelProto {
+    let value = |name: &str| {
+        let tensor = type_proto::Tensor { elem_type: DataType::Float.into(), shape: Some(Default::default()) };
+        let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+        ValueInfoProto { name: name.to_owned(), r#type: Some(r#type), ..Default::default() }
+    };
+    let node = NodeProto {
+        op_type: "Abs".to_owned(),
+        input: vec!["x".to_owned()],
+        output: vec!["y".to_owned()],
+        ..Default::default()
+    };
+    let graph = GraphProto {
+        name: "trifle".to_owned(),
+        node: vec![node],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..Default::default()
+    };
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    ModelProto { ir_version: 8, graph: Some(graph), opset_import: vec![opset], ..Default::default() }
 }
 
 /// The execution provider that serves a device.
@@ -90,7 +121,9 @@ fn load(candidate: &Candidate) -> Result<Environment, String> {
 
 /// The library's version, as far as it tells: its name may, its interface gives the minor version.
 pub fn version(candidate: &Candidate) -> String {
-    let minor = guard(|| Ok(ort::util::probe(&candidate.path))).ok().flatten();
+    // As in `load`: a relative path would mean another file to the loader.
+    let probe = || Ok(candidate.path.canonicalize().ok().and_then(ort::util::probe));
+    let minor = guard(probe).ok().flatten();
     match (candidate.version(), minor) {
         (Some(named), Some(minor)) if named.split('.').nth(1) == Some(&*minor.to_string()) => named,
         (_, Some(minor)) => format!("1.{minor}"),
@@ -141,10 +174,11 @@ impl Runtime for Ort {
     }
 
     fn load(&self, graph: &Skeleton, _: &Feed) -> Result<Box<dyn Session>, Error> {
-        let session = guard(|| self.session(graph)).map_err(|reason| match self.device {
-            // With a CPU fallback switched off, what the device cannot do ends here.
-            Device::Cuda(_) => no_device(self.device, reason),
-            Device::Cpu => Error::Load { backend: NAME, reason },
+        let session = guard(|| self.session(graph.proto(), graph.folder()));
+        let session = session.map_err(|reason| match self.device {
+            // A node that the device cannot run, where no other may.
+            Device::Cuda(_) if reason.contains("fallback") => no_device(self.device, reason),
+            _ => Error::Load { backend: NAME, reason },
         })?;
         let names = graph.proto().graph.iter().flat_map(|graph| &graph.output).map(|output| output.name.clone());
         Ok(Box::new(Loaded {
@@ -156,8 +190,8 @@ impl Runtime for Ort {
 }
 
 impl Ort {
-    fn session(&self, graph: &Skeleton) -> Result<OrtSession, String> {
-        let folder = graph.folder().to_str().ok_or("the model's folder is not UTF-8")?;
+    fn session(&self, model: &ModelProto, folder: &Path) -> Result<OrtSession, String> {
+        let folder = folder.to_str().ok_or("the model's folder is not UTF-8")?;
         let build = || -> ort::Result<OrtSession> {
             let mut builder = OrtSession::builder(&self.environment)?
                 .with_no_environment_execution_providers()?
@@ -172,7 +206,7 @@ impl Ort {
                 let cuda = ep::CUDA::default().with_device_id(index).build().error_on_failure();
                 builder = builder.with_execution_providers([cuda])?.with_disable_cpu_fallback()?;
             }
-            builder.commit_from_memory(&graph.proto().encode_to_vec())
+            builder.commit_from_memory(&model.encode_to_vec())
         };
         build().map_err(|e| e.to_string())
     }
@@ -192,7 +226,8 @@ impl Session for Loaded {
         let failed = |reason: String| Error::in_run(NAME, reason, &fed);
         let outputs = guard(|| self.outputs_of(feed)).map_err(failed)?;
         let show = |(index, output): (usize, DynValue)| guard(|| view(&output, |array| take(index, array)));
-        outputs.into_par_iter().enumerate().try_for_each(show).map_err(failed)
+        let shown: Vec<Result<(), String>> = outputs.into_par_iter().enumerate().map(show).collect();
+        shown.into_iter().collect::<Result<(), String>>().map_err(failed)
     }
 }
 
@@ -224,6 +259,14 @@ fn view(output: &DynValue, show: impl FnOnce(ArrayViewD<f32>)) -> Result<(), Str
         Some(TensorElementType::Float16) => {
             let half = output.try_extract_array::<half::f16>().map_err(said)?;
             show(half.mapv(half::f16::to_f32).view());
+        }
+        Some(TensorElementType::Bfloat16) => {
+            let half = output.try_extract_array::<half::bf16>().map_err(said)?;
+            show(half.mapv(half::bf16::to_f32).view());
+        }
+        Some(TensorElementType::Float64) => {
+            let double = output.try_extract_array::<f64>().map_err(said)?;
+            show(double.mapv(|value| value as f32).view());
         }
         _ => show(output.try_extract_array::<f32>().map_err(said)?),
     }
