@@ -26,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Rewrite(rewrite::Args),
+    Rewrite(Box<rewrite::Args>),
     Apply(apply::Apply),
     Revert(apply::Revert),
     Verify(compare::Verify),

@@ -80,6 +80,9 @@ pub fn prepare(
     Ok(Prepared { session, size, workers, layouts, notes })
 }
 
+/// Rows of a layer's input (samples times tokens) that keep a processor's matrix products at their best.
+const ENOUGH_ROWS: usize = 400;
+
 /// Unsafe samples that are looked at for one that differs from the first safe one.
 const PARTNERS: usize = 16;
 
@@ -131,6 +134,10 @@ impl Scene<'_> {
     /// How many samples a run, and how many runs at a time, so that the activations stay within the budget: what the
     /// graph gives out, and as much again as its largest part needs four times over, for what lies between.
     fn fit(&self, shapes: &[Vec<usize>], batch: usize, wished: usize, one_shape: bool) -> (usize, usize) {
+        // More rows than that do not make a matrix product faster.
+        let rows = |shape: &Vec<usize>| shape.iter().rev().skip(1).product::<usize>() / batch.max(1);
+        let enough = ENOUGH_ROWS.div_ceil(shapes.iter().map(rows).max().unwrap_or(1).max(1));
+        let useful = if enough <= wished / 2 { enough } else { wished };
         let bytes = |shape: &Vec<usize>| 4 * shape.iter().product::<usize>() / batch.max(1);
         let largest = shapes.iter().map(bytes).max().unwrap_or(0);
         let sample = (shapes.iter().map(bytes).sum::<usize>() + 4 * largest).max(1);
@@ -145,7 +152,7 @@ impl Scene<'_> {
         // A runtime that prepares for one shape may give other last bits for another: then the number of threads must
         // not show in the size.
         let share = if one_shape { 8 } else { most };
-        let size = (room / share).clamp(1, wished);
+        let size = (room / share).clamp(1, useful);
         (size, (room / size).clamp(1, most))
     }
 

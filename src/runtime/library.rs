@@ -59,6 +59,9 @@ impl Candidate {
     }
 }
 
+/// Folders to look in.
+type Folders = fn() -> Vec<PathBuf>;
+
 /// The libraries to try, the first one first. A library that was named is the only one; without one, nothing here is
 /// more than a guess, and the first that loads is taken.
 pub fn candidates(option: Option<&Path>) -> impl Iterator<Item = Candidate> {
@@ -67,7 +70,7 @@ pub fn candidates(option: Option<&Path>) -> impl Iterator<Item = Candidate> {
         Some(path) => Some(Candidate { path: path.to_owned(), by: FoundBy::Option }),
         None => variable().map(|path| Candidate { path, by: FoundBy::Variable }),
     };
-    let found: [(FoundBy, fn() -> Vec<PathBuf>); 3] =
+    let found: [(FoundBy, Folders); 3] =
         [(FoundBy::Environment, environments), (FoundBy::Python, python), (FoundBy::System, system)];
     let search = named.is_none();
     // Lazily: asking python3 takes longer than all the rest.

@@ -63,8 +63,8 @@ struct Chunk {
     rows: usize,
     short_pairs: usize,
     not_finite: usize,
-    norm_safe: Array2<f32>,
-    norm_unsafe: Array2<f32>,
+    /// `n_s` and `n_u` of each pair, one below the other, so that one product takes both.
+    norms: Array2<f32>,
     /// `(n_u / n_s) * (d_s / d_u)`, 0 where it is not defined.
     ratio: Array2<f32>,
 }
@@ -83,15 +83,14 @@ impl Pairwise {
 
     /// Goes on from sums that were kept.
     pub fn resume(sums: Sums, epsilon: f32) -> Self {
-        let rows = || Array2::zeros((CHUNK, sums.scores.ncols()));
+        let inputs = sums.scores.ncols();
         let chunk = Chunk {
             pairs: 0,
             rows: 0,
             short_pairs: 0,
             not_finite: 0,
-            norm_safe: rows(),
-            norm_unsafe: rows(),
-            ratio: rows(),
+            norms: Array2::zeros((2 * CHUNK, inputs)),
+            ratio: Array2::zeros((CHUNK, inputs)),
         };
         Self { epsilon, sums, chunk }
     }
@@ -151,8 +150,7 @@ impl Pairwise {
     /// Adds the chunk to the sums and empties it.
     fn flush(&mut self, weight: Array2<f32>) {
         let Self { sums, chunk, .. } = self;
-        let filled = s![..chunk.rows, ..];
-        let ratio = chunk.ratio.slice(filled);
+        let ratio = chunk.ratio.slice(s![..chunk.rows, ..]);
         for (count, column) in sums.counts.iter_mut().zip(ratio.axis_iter(Axis(1))) {
             let defined = column.iter().filter(|&&ratio| ratio != 0.0).count();
             *count += defined as u32;
@@ -161,23 +159,28 @@ impl Pairwise {
         sums.undefined.short_pairs += chunk.short_pairs;
         sums.undefined.not_finite += chunk.not_finite;
         sums.pairs += chunk.pairs;
-        let magnitude = weight.mapv_into(f32::abs);
-        // out = n |W|^T / I; the I cancels in the ratio.
-        let out_safe = chunk.norm_safe.slice(filled).dot(&magnitude.t());
-        let mut out_ratio = chunk.norm_unsafe.slice(filled).dot(&magnitude.t());
-        Zip::from(&mut out_ratio).and(&out_safe).for_each(|ratio, &safe| {
-            *ratio /= safe;
-            if !ratio.is_finite() {
-                sums.undefined.outputs += 1;
-                *ratio = 0.0;
-            }
-        });
-        general_mat_mul(1.0, &out_ratio.t(), &ratio, 1.0, &mut sums.scores);
+        if chunk.rows > 0 {
+            chunk.add_to(&mut sums.scores, &mut sums.undefined.outputs, weight);
+        }
         (chunk.pairs, chunk.rows, chunk.short_pairs, chunk.not_finite) = (0, 0, 0, 0);
     }
 }
 
 impl Chunk {
+    /// Adds the scores of its pairs, and to `undefined` the outputs that have none.
+    fn add_to(&self, scores: &mut Array2<f32>, undefined: &mut usize, weight: Array2<f32>) {
+        let magnitude = weight.mapv_into(f32::abs);
+        // out = n |W|^T / I; the I cancels in the ratio.
+        let out = self.norms.slice(s![..2 * self.rows, ..]).dot(&magnitude.t());
+        let (safe, not_safe) = (out.slice(s![0..;2, ..]), out.slice(s![1..;2, ..]));
+        let mut out_ratio = &not_safe / &safe;
+        for ratio in out_ratio.iter_mut().filter(|ratio| !ratio.is_finite()) {
+            *undefined += 1;
+            *ratio = 0.0;
+        }
+        general_mat_mul(1.0, &out_ratio.t(), &self.ratio.slice(s![..self.rows, ..]), 1.0, scores);
+    }
+
     fn add(&mut self, safe: &Statistics, not_safe: &Statistics, b: usize, epsilon: f32) {
         self.pairs += 1;
         if !(safe.finite[b] && not_safe.finite[b]) {
@@ -190,8 +193,8 @@ impl Chunk {
         }
         let row = self.rows;
         self.rows += 1;
-        self.norm_safe.row_mut(row).assign(&safe.norm.row(b));
-        self.norm_unsafe.row_mut(row).assign(&not_safe.norm.row(b));
+        self.norms.row_mut(2 * row).assign(&safe.norm.row(b));
+        self.norms.row_mut(2 * row + 1).assign(&not_safe.norm.row(b));
         for (j, ratio) in self.ratio.row_mut(row).iter_mut().enumerate() {
             let (n_s, n_u) = (safe.norm[[b, j]], not_safe.norm[[b, j]]);
             let (d_s, d_u) = (safe.std[[b, j]], not_safe.std[[b, j]]);
@@ -285,7 +288,7 @@ mod tests {
         let give = || Ok::<_, Infallible>(weight.clone());
         let pair = |b: usize| {
             let x = |k: usize| 1.0 + ((b * 7 + k * 13) % 11) as f32 / 3.0;
-            let tokens = if b % 5 == 0 { 1 } else { 4 };
+            let tokens = if b.is_multiple_of(5) { 1 } else { 4 };
             (
                 sample(array![[x(0), x(1)]], array![[x(2), x(3)]], 4),
                 sample(array![[x(4), x(5)]], array![[x(6), x(7)]], tokens),
