@@ -1,5 +1,5 @@
-//! The edited file passes Python's `onnx.checker`. Needs a Python with `onnx`: the one named by `UWM_TEST_PYTHON`
-//! (`tools/check.sh` makes it), else `python3`. Where there is none, the test says so and passes.
+//! The edited file passes Python's `onnx.checker`. Needs a Python with `onnx`, which `tools/check.sh` makes; without one
+//! the test fails, unless `UWM_TEST_WITHOUT_PYTHON=1`.
 
 mod common;
 

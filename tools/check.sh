@@ -14,8 +14,7 @@ step "format"
 cargo fmt --check
 
 step "build and tests"
-# Python's onnx.checker and ONNX Runtime judge our outputs. Tests that need them say so when they are missing; here
-# they are not.
+# Python's onnx.checker and ONNX Runtime judge our outputs. Tests that need them fail where they are missing.
 versions="import onnx, onnxruntime; print(onnx.__version__, onnxruntime.__version__)"
 if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$ONNX_VERSION $ORT_VERSION" ]]; then
     python3 -m venv target/python

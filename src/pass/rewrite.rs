@@ -87,12 +87,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         let recipe = job.config.recipe(site.modality())?;
         let layers = site.select(&recipe.layers)?;
         data.notes.extend(overridable(site, &layers));
-        if site.mixes_samples() {
-            data.notes.push(format!(
-                "the {} tower quantises its activations with one scale a batch: it was run one sample at a time",
-                site.modality()
-            ));
-        }
+        data.notes.extend(mixing(site));
         plans.push((file, site, recipe, layers));
     }
     let mut timing = Timing::start(clock);
@@ -206,6 +201,16 @@ fn options(recipes: &[(usize, Modality, Recipe)], file: usize, data: &Data) -> R
     let id = FileId::of(manifest.clone(), &bytes);
     options.insert("calibration".to_owned(), json!({"pairs": data.calibration.rows.len(), "sha256": id.sha256}));
     Ok(Value::Object(options))
+}
+
+/// A word on a tower whose numbers depend on what else is in the batch.
+fn mixing(site: &Site) -> Option<String> {
+    let how = match site.fixed_batch() {
+        Some(fixed @ 2..) => format!("its graph takes {fixed} samples at a time, which so depend on one another"),
+        _ => "it was run one sample at a time".to_owned(),
+    };
+    let tower = site.modality();
+    site.mixes_samples().then(|| format!("the {tower} tower quantises its activations with one scale a batch: {how}"))
 }
 
 /// A word on weights that a caller of the model can replace (initializers that are graph inputs too).
