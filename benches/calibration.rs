@@ -19,7 +19,7 @@ use image::{ImageEncoder, RgbImage};
 use ndarray::{Array2, Array4, Axis};
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{Batch, Error, Images, Preprocessor, Samples};
-use uwm_onnx::onnx::{Graph, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, stage};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, stage};
 use uwm_onnx::pass::{Calibration, Embedder, Limits, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
 use uwm_onnx::uwm::{CHUNK, Pairwise, Statistics, adaptive};
@@ -212,7 +212,7 @@ impl<'r> Job<'r> {
     fn new(file: &Path, runtime: &'r dyn Runtime) -> Self {
         let model: &'static Model = Box::leak(Box::new(Model::open(file).expect("a model")));
         let graph: &'static Graph = Box::leak(Box::new(Graph::new(model).expect("a graph")));
-        let site: &'static Site = Box::leak(Box::new(Site::find(graph).expect("a tower").remove(0)));
+        let site: &'static Site = Box::leak(Box::new(Site::find(graph, &Hints::default()).expect("a tower").remove(0)));
         let recipe = Config::default().recipe(site.modality()).expect("the paper's");
         let limits = Limits { memory_budget: BUDGET, ..Limits::default() };
         let layers = site.select(&recipe.layers).expect("layers");

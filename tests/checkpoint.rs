@@ -4,14 +4,14 @@ mod common;
 
 use common::reference::fixture;
 use ndarray::Array2;
-use uwm_onnx::onnx::{Graph, Linear, Model};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Model};
 use uwm_onnx::pass::{Checkpoint, Site};
 use uwm_onnx::uwm::{CHUNK, Sums, Undefined};
 
 fn layers() -> Vec<Linear> {
     let model = Model::open(&fixture("vision_model.onnx")).unwrap();
     let graph = Graph::new(&model).unwrap();
-    Site::find(&graph).unwrap().pop().unwrap().select("fc2").unwrap()
+    Site::find(&graph, &Hints::default()).unwrap().pop().unwrap().select("fc2").unwrap()
 }
 
 fn sums(layers: &[Linear], pairs: usize) -> Vec<Sums> {

@@ -9,7 +9,7 @@ use prost::Message;
 use uwm_onnx::config::Config;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto};
-use uwm_onnx::onnx::{Graph, Modality, Model};
+use uwm_onnx::onnx::{Graph, Hints, Modality, Model};
 use uwm_onnx::pass::{Calibrated, Calibration, Error, Limits, Site, calibrate};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
 
@@ -130,7 +130,7 @@ fn variant(folder: &Path, wanted: Shape) -> PathBuf {
 fn scores(path: &Path, runtime: &dyn Runtime, limits: Limits) -> Result<Calibrated, Error> {
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     let recipe = Config::default().recipe(Modality::Vision).unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
@@ -219,7 +219,7 @@ fn batch_sizes() {
     let path = fixture("vision_model.onnx");
     let model = Model::open(&path).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     // Even parts of a chunk of 64, and no more than there are.
     for (wished, samples, size) in
         [(8, 100, 8), (8, 5, 5), (1, 5, 1), (48, 100, 32), (64, 100, 64), (1000, 100, 64), (0, 9, 1)]
@@ -230,7 +230,7 @@ fn batch_sizes() {
     let path = common::root("tests/fixtures/siblings/dynamic_int8.onnx");
     let model = Model::open(&path).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     assert!(site.mixes_samples());
     assert_eq!(site.batch_size(8, 100), 1);
 }

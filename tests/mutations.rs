@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use uwm_onnx::onnx::{Graph, Model};
+use uwm_onnx::onnx::{Graph, Hints, Model};
 use uwm_onnx::pass::Site;
 
 fn understand(bytes: &[u8]) -> Result<usize, String> {
@@ -12,7 +12,7 @@ fn understand(bytes: &[u8]) -> Result<usize, String> {
     std::fs::write(&path, bytes).unwrap();
     let model = Model::open(&path).map_err(|e| e.to_string())?;
     let graph = Graph::new(&model).map_err(|e| e.to_string())?;
-    let sites = Site::find(&graph).map_err(|e| e.to_string())?;
+    let sites = Site::find(&graph, &Hints::default()).map_err(|e| e.to_string())?;
     let mut layers = 0;
     for site in &sites {
         for layer in site.select("fc2").map_err(|e| e.to_string())? {

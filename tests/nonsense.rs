@@ -27,7 +27,7 @@ fn models_that_are_none() {
     let refuses =
         |model: &str, code, expected| refuses(&small, &[model, "-o", &out, "--config", &config], code, expected);
     refuses("no/such/model.onnx", 3, "cannot read no/such/model.onnx");
-    refuses("models", 3, "not a regular file");
+    refuses("models", 2, "which of its ONNX files to take cannot be told (none)");
     refuses("README.md", 3, "not a readable ONNX model");
     refuses(&small.write("empty.onnx", ""), 3, "the file is empty");
     refuses("calibration/emoji/images/0000_safe.png", 3, "not a readable ONNX model");
@@ -56,7 +56,7 @@ fn models_that_are_none() {
     refuses(
         &small.path("relu.onnx"),
         3,
-        "cannot tell text and vision towers from its inputs ('x' of unknown type or rank)",
+        "none of its inputs is known for token ids or pixels ('x' of unknown type or rank)",
     );
 }
 
@@ -141,7 +141,7 @@ fn models_that_cannot_be_edited() {
             input.name = tensor.name;
             graph.input.push(input);
         },
-        "cannot tell text and vision towers",
+        "could each be pixel_values: pass --input NAME=pixel_values",
     );
     // What makes the runtime panic is an error like any other.
     let mut proto = ModelProto::decode(bytes.as_slice()).unwrap();
@@ -215,12 +215,7 @@ fn data_that_is_none() {
     let empty = small.write("empty.yaml", "{}\n");
     refuses(&small, &[MODEL, "-o", &out, "--config", &empty], 2, "no calibration data was given");
     let role = small.write("role.yaml", "calibration: {manifest: manifest.jsonl}\ntext: {layers: fc9}\n");
-    refuses(
-        &small,
-        &[MODEL, "-o", &out, "--config", &role],
-        3,
-        "no text layer has the role 'fc9'; roles found: fc1 (4)",
-    );
+    refuses(&small, &[MODEL, "-o", &out, "--config", &role], 3, "no text layer is one of 'fc9'; roles found: fc1 (4)");
 }
 
 #[test]

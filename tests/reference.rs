@@ -10,7 +10,7 @@ use ndarray::Array2;
 use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::Batch;
-use uwm_onnx::onnx::{Graph, Linear, Modality, Model, Patch, Selection};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Patch, Selection};
 use uwm_onnx::pass::{Calibration, Embedder, Error, Site, calibrate};
 use uwm_onnx::runtime::{Runtime, Tract};
 use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
@@ -26,7 +26,7 @@ fn scores_and_selections_agree() {
         let model = Model::open(&fixture(file)).unwrap();
         let graph = Graph::new(&model).unwrap();
         let mut seen = 0;
-        for site in Site::find(&graph).unwrap() {
+        for site in Site::find(&graph, &Hints::default()).unwrap() {
             let modality = site.modality();
             let named: Vec<(Linear, String)> = site
                 .layers
@@ -74,7 +74,7 @@ fn scores_and_selections_agree() {
 fn a_sample_that_is_not_finite_is_named() {
     let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::default());
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     let recipe = Config::default().recipe(Modality::Vision).unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, mut not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
@@ -131,7 +131,7 @@ fn embed(runtime: &dyn Runtime, models: &[&Model]) -> HashMap<String, Embeddings
     let mut out = HashMap::new();
     for model in models {
         let graph = Graph::new(model).unwrap();
-        for site in Site::find(&graph).unwrap() {
+        for site in Site::find(&graph, &Hints::default()).unwrap() {
             for side in ["safe", "unsafe"] {
                 let samples = Stored::new(side, site.modality());
                 let embedder = Embedder::new(runner(runtime, 7), &site, &samples).unwrap();
@@ -192,7 +192,7 @@ fn edited_models_agree() {
         for file in files {
             let model = Model::open(&fixture(file)).unwrap();
             let graph = Graph::new(&model).unwrap();
-            let sites = Site::find(&graph).unwrap();
+            let sites = Site::find(&graph, &Hints::default()).unwrap();
             let layers = sites
                 .iter()
                 .flat_map(|site| site.select(&Config::default().recipe(site.modality()).unwrap().layers).unwrap());
@@ -250,7 +250,7 @@ fn a_half_precision_encoder_agrees() {
     for path in [path, common::root("tests/fixtures/siblings/fp16.onnx")] {
         let model = Model::open(&path).unwrap();
         let graph = Graph::new(&model).unwrap();
-        let site = Site::find(&graph).unwrap().pop().unwrap();
+        let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
         let recipe = Config::default().recipe(Modality::Vision).unwrap();
         let layers = site.select(&recipe.layers).unwrap();
         let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, ArrayD, ArrayView2, Ix2};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use uwm_onnx::onnx::{Graph, Model, Patch, Selection, Skeleton};
+use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Skeleton};
 use uwm_onnx::pass::{ApplyJob, Error, Site, apply};
 use uwm_onnx::report::Applied;
 use uwm_onnx::runtime::{Runtime, Tensor, Tract};
@@ -30,7 +30,7 @@ fn patch(folder: &Path) -> PathBuf {
     let edit = edit();
     let model = Model::open(&fixture("fp32.onnx")).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     let layers = site.select("fc2").unwrap();
     assert_eq!(layers.len(), 3);
     let selections: Vec<Selection> = layers
@@ -147,7 +147,7 @@ fn another_exporters_file_gets_the_same_edit() {
     let (a, b) = (reference("clip_torchscript.onnx"), reference("clip_dynamo.onnx"));
     let model = Model::open(&a).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let sites = Site::find(&graph).unwrap();
+    let sites = Site::find(&graph, &Hints::default()).unwrap();
     let layers = sites.iter().flat_map(|site| site.select("fc2").unwrap());
     let select = |layer| Selection { layer, alpha: -0.5, positions: vec![1, 96, 97, 1000] };
     let patch = Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), Value::Null).unwrap();
@@ -161,7 +161,8 @@ fn another_exporters_file_gets_the_same_edit() {
     let weights = |path: &Path| -> Vec<Array2<f32>> {
         let model = Model::open(path).unwrap();
         let graph = Graph::new(&model).unwrap();
-        let layers = Site::find(&graph).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
+        let layers =
+            Site::find(&graph, &Hints::default()).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
         layers.map(|layer| layer.weight.read(&model).unwrap()).collect()
     };
     assert_eq!(weights(&safe_a), weights(&safe_b));
@@ -181,7 +182,7 @@ fn what_is_no_sibling_is_refused() {
     // Other weights of the same shapes.
     let model = Model::open(&fixture("fp32.onnx")).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let layer = Site::find(&graph).unwrap().pop().unwrap().select("fc2").unwrap().remove(1);
+    let layer = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap().select("fc2").unwrap().remove(1);
     let constant = model.constant(&layer.weight.initializer).unwrap();
     let at = model.offset_of(constant.tensor.raw_data.as_ref().unwrap()).unwrap();
     let mut bytes = model.bytes().to_vec();

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost::Message;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{ModelProto, TensorProto};
-use uwm_onnx::onnx::{Graph, Modality, Model, Patch, Selection, diff};
+use uwm_onnx::onnx::{Graph, Hints, Modality, Model, Patch, Selection, diff};
 use uwm_onnx::pass::{ApplyJob, Site, apply, revert, verify};
 use zoo::{Form, Grid, Home, Spec, Storage, WEIGHT};
 
@@ -130,9 +130,9 @@ fn negated(spec: &Spec, old: &[u8], r: usize, c: usize) -> (Vec<u8>, bool) {
 fn patch(path: &Path, choose: &[prop::sample::Index], alpha: f64) -> Patch {
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
-    let site = Site::find(&graph).unwrap().pop().unwrap();
+    let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
     assert_eq!(site.modality(), Modality::Vision);
-    let layer = site.select("fc2").unwrap().pop().unwrap();
+    let layer = site.select(WEIGHT).unwrap().pop().unwrap();
     let elements = layer.weight.shape[0] * layer.weight.shape[1];
     let mut positions: Vec<u32> = choose.iter().map(|index| index.index(elements) as u32).collect();
     positions.sort_unstable();
@@ -268,7 +268,7 @@ proptest! {
         let (old, new) = (Model::open(&folder.join("m.onnx")).unwrap(), model);
         let read = |model: &Model| {
             let graph = Graph::new(model).unwrap();
-            Site::find(&graph).unwrap().pop().unwrap().layers[0].weight.read(model).unwrap()
+            Site::find(&graph, &Hints::default()).unwrap().pop().unwrap().layers[0].weight.read(model).unwrap()
         };
         let (old, new) = (read(&old), read(&new));
         prop_assert_eq!(old.dim(), (spec.out, spec.inputs));

@@ -3,6 +3,8 @@
 mod apply;
 mod compare;
 mod doctor;
+mod inspect;
+mod model;
 mod progress;
 mod rewrite;
 mod runtime;
@@ -26,6 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(Box<inspect::Args>),
     Rewrite(Box<rewrite::Args>),
     Apply(apply::Apply),
     Revert(apply::Revert),
@@ -65,6 +68,7 @@ pub enum Exit {
 pub fn main() -> ExitCode {
     crate::guard::quiet_guarded_panics();
     let result = match Cli::parse().command {
+        Command::Inspect(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),

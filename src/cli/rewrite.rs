@@ -1,15 +1,15 @@
 //! `uwm-onnx rewrite`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
 use super::Format;
+use super::model::{ModelArgs, find_beside};
 use super::progress::Bars;
 use super::runtime::RuntimeArgs;
-use crate::config::{Config, DataRef};
-use crate::onnx::Modality;
-use crate::pass::{Error, Job, Limits, ModelFiles, Runner, rewrite};
+use crate::config::DataRef;
+use crate::pass::{Error, Job, Limits, Runner, rewrite};
 use crate::runtime::open;
 
 /// Edit a model: calibrate, score, negate, and measure before and after.
@@ -17,17 +17,9 @@ use crate::runtime::open;
 /// Tokenizer, preprocessor and uwm.yaml (which names the data) are looked for beside the model and, for a model in a
 /// folder `onnx`, one folder up.
 #[derive(ClapArgs)]
-#[command(group = clap::ArgGroup::new("input").required(true).multiple(true).args(["model", "text", "vision"]))]
 pub struct Args {
-    /// The ONNX file; it may hold one tower or both.
-    #[arg(conflicts_with_all = ["text", "vision"])]
-    model: Option<PathBuf>,
-    /// The ONNX file of the text tower.
-    #[arg(long, value_name = "FILE")]
-    text: Option<PathBuf>,
-    /// The ONNX file of the vision tower.
-    #[arg(long, value_name = "FILE")]
-    vision: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Where the edited file goes; a folder when both --text and --vision are given.
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
@@ -124,23 +116,9 @@ impl Args {
 
     /// Options over configuration over what lies beside the model.
     fn job(self) -> Result<Job, Error> {
-        let (model, beside) = match (self.model, self.text, self.vision) {
-            (None, Some(text), Some(vision)) => {
-                let beside = vec![text.clone(), vision.clone()];
-                (ModelFiles::Pair { text, vision }, beside)
-            }
-            (model, text, vision) => {
-                let only =
-                    if text.is_some() { Some(Modality::Text) } else { vision.as_ref().map(|_| Modality::Vision) };
-                let path = model.or(text).or(vision).expect("clap requires one of them");
-                (ModelFiles::Single { path: path.clone(), only }, vec![path])
-            }
-        };
-        let find = |name: &str| beside.iter().find_map(|model| find_beside(model, name));
-        let mut config = match self.config.or_else(|| find("uwm.yaml")) {
-            Some(path) => Config::read(&path)?,
-            None => Config::default(),
-        };
+        let model = self.model.files()?;
+        let find = |name: &str| find_beside(&model, name);
+        let mut config = self.model.config(self.config, &model)?;
         let data = |manifest| DataRef { manifest, split: None };
         config.calibration = self.calibration.map(data).or(config.calibration);
         config.evaluation = self.evaluation.map(data).or(config.evaluation);
@@ -151,6 +129,7 @@ impl Args {
             tower.alpha = self.alpha.or(tower.alpha);
         }
         Ok(Job {
+            hints: self.model.hints(),
             model,
             output: self.output,
             patch: self.patch_out,
@@ -160,12 +139,4 @@ impl Args {
             config,
         })
     }
-}
-
-/// A file in the model's folder, or above it when that is called `onnx` (the Hugging Face layout).
-fn find_beside(model: &Path, name: &str) -> Option<PathBuf> {
-    let own = model.with_file_name(name);
-    let folder = model.parent()?;
-    let above = folder.file_name().filter(|folder| *folder == "onnx").map(|_| folder.with_file_name(name));
-    std::iter::once(own).chain(above).find(|path| path.is_file())
 }

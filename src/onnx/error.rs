@@ -72,7 +72,7 @@ pub enum Error {
     #[diagnostic(
         code("towers-not-found"),
         help(
-            "a text tower takes integer [batch, sequence] token ids, a vision tower float [batch, 3, height, width] pixels, and each has a [batch, width] embedding output; name the files with --text and --vision if the model is in two"
+            "a text tower takes integer [batch, sequence] token ids, a vision tower float [batch, 3, height, width] pixels, and each ends in a [batch, width] embedding or [batch, tokens, width] hidden states; say what cannot be told with --input NAME=ROLE (input_ids, attention_mask, token_type_ids, position_ids, pixel_values) and --embedding NAME, and give a file a tower with --text and --vision; `uwm-onnx inspect` shows what was understood"
         )
     )]
     Towers {
@@ -81,16 +81,21 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
-    /// The tower has no layer of the wanted role.
-    #[error("{}: no {tower} layer has the role '{role}'; roles found: {found}", path.display())]
-    #[diagnostic(code("layers-not-found"), help("name one of the roles found under `{tower}: layers:` in uwm.yaml"))]
+    /// The tower has no layer of those wanted.
+    #[error("{}: {reason}; roles found: {found}", path.display())]
+    #[diagnostic(
+        code("layers-not-found"),
+        help(
+            "name layers with --layers {tower}:ROLE, or under `{tower}: layers:` in uwm.yaml: a role (fc2), some blocks (fc2[8..], block.3.fc2), or a glob on node or initializer names; `uwm-onnx inspect` lists them"
+        )
+    )]
     Layers {
         /// The file.
         path: PathBuf,
         /// text or vision.
         tower: &'static str,
-        /// The role asked for.
-        role: String,
+        /// What was asked for, and what is wrong with it.
+        reason: String,
         /// Roles and their counts.
         found: String,
     },

@@ -69,6 +69,23 @@ impl<'m> Graph<'m> {
         self.order.iter().map(|&index| &self.nodes()[index])
     }
 
+    /// Node indices so that each comes after those it needs.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The value of that name, as the file holds it; `None` if no node makes it and it is no graph input.
+    pub fn value(&self, name: &str) -> Option<&'m str> {
+        let made = self.producer(name).and_then(|node| node.output.iter().find(|output| *output == name));
+        let given = || self.model.graph().input.iter().map(|input| &input.name).find(|input| *input == name);
+        made.or_else(given).map(String::as_str)
+    }
+
+    /// The index of the node that makes `value`.
+    pub fn producer_index(&self, value: &str) -> Option<usize> {
+        self.producers.get(value).copied()
+    }
+
     /// The node that makes `value`.
     pub fn producer(&self, value: &str) -> Option<&'m NodeProto> {
         self.producers.get(value).map(|&index| &self.nodes()[index])
@@ -107,11 +124,11 @@ impl<'m> Graph<'m> {
     }
 
     /// For every value, which of the graph's true inputs it depends on: bit `i` of the set is input `i` of
-    /// [`Graph::inputs`]. Constants are absent.
+    /// [`Graph::inputs`]; bit 63 stands for all from the 64th on. Constants are absent.
     pub fn dependencies(&self) -> HashMap<&'m str, u64> {
         let mut sets: HashMap<&str, u64> = HashMap::new();
-        for (bit, name) in self.inputs().iter().enumerate().take(64) {
-            sets.insert(name, 1 << bit);
+        for (bit, name) in self.inputs().iter().enumerate() {
+            sets.insert(name, 1 << bit.min(63));
         }
         for node in self.sorted_nodes() {
             let set = uses(node).iter().filter_map(|value| sets.get(value)).fold(0, |a, b| a | b);

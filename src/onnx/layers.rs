@@ -3,36 +3,74 @@
 use std::collections::HashMap;
 
 use super::graph::{Graph, label, uses};
+use super::names::{Named, named};
 use super::operand::{Product, is_product, product};
 use super::proto::{FunctionProto, NodeProto};
+use super::structure::{Part, Structure};
 use super::tensor::Weight;
 use super::towers::{Modality, Tower};
+
+/// The place of a layer in its network, and how it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Number of its transformer block.
+    pub block: Option<usize>,
+    /// What it is there: `q_proj`, `k_proj`, `v_proj`, `in_proj` (several of them in one), `out_proj`, `fc1`,
+    /// `fc1_gate`, `fc2`; the same with `head.` for what comes after the blocks, as pooling by attention; `projection`
+    /// for the last one before the embedding; else `unknown`.
+    pub role: String,
+    /// What tells.
+    pub evidence: Evidence,
+    /// The PyTorch module it was exported from, if the exporter left its path.
+    pub module: String,
+}
+
+/// What tells a layer's role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// What the graph computes, and the name agrees.
+    Both,
+    /// What the graph computes; the name says nothing.
+    Structure,
+    /// The name alone.
+    Name,
+    /// What the graph computes; the name says otherwise, namely this.
+    Disputed(String),
+    /// Nothing.
+    Nothing,
+}
 
 /// A linear layer: a MatMul or Gemm, or a fused or quantised form of them, with a constant weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linear {
     /// The tower it belongs to.
     pub modality: Modality,
-    /// Number of its transformer block, where the module path has one.
+    /// Number of its transformer block, where it is in one.
     pub block: Option<usize>,
-    /// What it is in its block: `out_proj`, `q_proj`, `fc1`, `fc2`, ...; `projection` for the tower's last layer.
+    /// Its role, as in [`Place`].
     pub role: String,
+    /// What tells the role.
+    pub evidence: Evidence,
     /// The node's name (its place and operator where it has none).
     pub node: String,
     /// Name of the value it multiplies.
     pub input: String,
+    /// Whether the weight's inputs run along that value's last axis but one, and not along its last.
+    pub across: bool,
     /// Its weight.
     pub weight: Weight,
     /// Other nodes that use the same initializer.
     pub shared_with: Vec<String>,
 }
 
-/// A matrix product whose weight this tool cannot edit.
+/// A node with weights that this tool does not edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opaque {
-    /// The tower it belongs to.
-    pub modality: Modality,
-    /// What it is in its block, as for [`Linear`].
+    /// The tower it belongs to; none if it belongs to several, or to none.
+    pub modality: Option<Modality>,
+    /// Number of its transformer block, where it is in one.
+    pub block: Option<usize>,
+    /// Its role, as in [`Place`].
     pub role: String,
     /// The node's name.
     pub node: String,
@@ -40,43 +78,105 @@ pub struct Opaque {
     pub weight: String,
 }
 
-/// All linear layers of the given towers, in graph order, and the nodes with a role that could not be understood.
+/// All that a graph holds of linear layers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layers {
+    /// Those of the towers, in graph order.
+    pub linear: Vec<Linear>,
+    /// Those that cannot be edited, or belong to no tower.
+    pub opaque: Vec<Opaque>,
+}
+
+/// All linear layers of a graph with the towers they belong to.
 ///
-/// Roles and block numbers come from the exporters' module paths: the node names of the TorchScript exporter, or the
-/// `pkg.torch.onnx.name_scopes` metadata of the dynamo exporter. Layers that several towers feed (the similarity of
-/// text and image) belong to none and are left out.
-pub fn find_layers(graph: &Graph, towers: &[Tower]) -> (Vec<Linear>, Vec<Opaque>) {
+/// Roles and block numbers come from what the graph computes around a layer; the exporters' module paths (the node names
+/// of the TorchScript exporter, the `pkg.torch.onnx.name_scopes` metadata of the dynamo exporter) confirm them, and serve
+/// alone where structure does not tell. Layers that several towers feed (the similarity of text and image) belong to
+/// none.
+pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
     let depends = graph.dependencies();
-    let (mut layers, mut opaque) = (vec![], vec![]);
-    for (index, node) in graph.nodes().iter().enumerate() {
+    let endings: Vec<&'m str> =
+        towers.iter().filter(|t| t.pooled).filter_map(|tower| graph.value(&tower.embedding)).collect();
+    let structure = Structure::read(graph, &endings);
+    let mut layers = Layers::default();
+    let mut known: HashMap<(Modality, String), usize> = HashMap::new();
+    for &index in graph.order() {
+        let node = &graph.nodes()[index];
         let hidden = hidden_product(graph, node);
-        if !is_product(node) && hidden.is_none() {
+        let convolution = hidden.is_none() && is_pointwise(graph, node);
+        let product_node = is_product(node) && !structure.is_between_activations(node);
+        if !(product_node || convolution || hidden.is_some()) {
             continue;
         }
         let inputs = uses(node).iter().filter_map(|value| depends.get(value)).fold(0, |a, b| a | b);
-        let Some(tower) = towers.iter().find(|tower| inputs != 0 && inputs & !tower.inputs == 0) else { continue };
-        let path = module_path(node);
-        let block = path.iter().enumerate().rev().skip(1).find_map(|(k, part)| part.parse().ok().filter(|_| k > 0));
-        let role = match path.last() {
-            Some(part) if part.ends_with("projection") => "projection".to_owned(),
-            Some(part) if part.parse::<usize>().is_err() => part.clone(),
-            _ => "unknown".to_owned(),
-        };
+        if inputs == 0 {
+            continue;
+        }
+        let tower = towers.iter().find(|tower| inputs & !tower.inputs == 0);
+        let Place { block, role, evidence, .. } = place(node, structure.part(index));
         let name = if node.name.is_empty() { label(node, index) } else { node.name.clone() };
-        match hidden.map_or_else(|| product(graph, node), Err) {
-            Ok(Product { input, weight }) => layers.push(Linear {
-                modality: tower.modality,
-                block,
-                role,
-                node: name,
-                input: input.to_owned(),
-                shared_with: other_users(graph, &weight.initializer, index),
-                weight,
-            }),
-            Err(weight) => opaque.push(Opaque { modality: tower.modality, role, node: name, weight }),
+        let found = match (hidden, convolution) {
+            (Some(hidden), _) => Err(hidden),
+            (None, true) => Err("a 1x1 convolution; such weights are left alone".to_owned()),
+            (None, false) => product(graph, node),
+        };
+        match (found, tower) {
+            (Ok(Product { input, across, weight }), Some(tower)) => {
+                // A tensor is one layer, however often it is used.
+                let first = known.entry((tower.modality, weight.initializer.clone())).or_insert(layers.linear.len());
+                if *first < layers.linear.len() {
+                    continue;
+                }
+                layers.linear.push(Linear {
+                    modality: tower.modality,
+                    block,
+                    role,
+                    evidence,
+                    node: name,
+                    input: input.to_owned(),
+                    across,
+                    shared_with: other_users(graph, &weight.initializer, index),
+                    weight,
+                });
+            }
+            (Ok(Product { weight, .. }), None) => {
+                let weight = format!("'{}', of no tower or of several", weight.initializer);
+                layers.opaque.push(Opaque { modality: None, block, role, node: name, weight });
+            }
+            (Err(weight), tower) => {
+                layers.opaque.push(Opaque { modality: tower.map(|t| t.modality), block, role, node: name, weight });
+            }
         }
     }
-    (layers, opaque)
+    layers
+}
+
+/// Structure first; the name confirms, or serves alone.
+fn place(node: &NodeProto, part: Option<&Part>) -> Place {
+    let Named { module, role, block } = named(node);
+    match (part, role) {
+        (Some(part), said) => {
+            let other_block = block.zip(part.block).is_some_and(|(named, found)| named != found);
+            let evidence = match said {
+                Some(said) if said != part.role || other_block => {
+                    Evidence::Disputed(block.map_or(said.clone(), |block| format!("block.{block}.{said}")))
+                }
+                Some(_) => Evidence::Both,
+                None => Evidence::Structure,
+            };
+            Place { block: part.block, role: part.role.clone(), evidence, module }
+        }
+        (None, Some(role)) => Place { block, role, evidence: Evidence::Name, module },
+        (None, None) => Place { block, role: "unknown".to_owned(), evidence: Evidence::Nothing, module },
+    }
+}
+
+/// A convolution that is a linear layer on every pixel.
+fn is_pointwise(graph: &Graph, node: &NodeProto) -> bool {
+    let weight = node.input.get(1).and_then(|value| graph.constant(value)).and_then(Result::ok);
+    let kernel = |dims: &[i64]| dims.len() > 2 && dims[2..].iter().all(|&size| size == 1);
+    let grouped = node.attribute.iter().any(|a| a.name == "group" && a.i != 1);
+    node.op_type == "Conv" && !grouped && weight.is_some_and(|weight| kernel(&weight.tensor.dims))
 }
 
 /// Where a node's weights are out of reach, if it is no product itself and holds some: in its bodies, or in the
@@ -90,26 +190,6 @@ fn hidden_product(graph: &Graph, node: &NodeProto) -> Option<String> {
         |f: &&FunctionProto| f.name == node.op_type && f.domain == node.domain && f.node.iter().any(is_product);
     graph.model.proto().functions.iter().find(called)?;
     Some(format!("in the function {} that this node calls; such weights are left alone", node.op_type))
-}
-
-/// The parts of the PyTorch module path a node was exported from; empty where the exporter left none.
-fn module_path(node: &NodeProto) -> Vec<String> {
-    let scopes = node.metadata_props.iter().find(|entry| entry.key == "pkg.torch.onnx.name_scopes");
-    if let Some(entry) = scopes {
-        // A printed Python list: ['', 'm', 'm.text_model', ..., 'm.text_model.[...].fc2', 'linear_23'].
-        let names: Vec<&str> = entry.value.split('\'').skip(1).step_by(2).collect();
-        if let [.., module, _operator] = names.as_slice() {
-            return module.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect();
-        }
-    }
-    let mut parts: Vec<String> =
-        node.name.split(['/', '.']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    // The operator's own name, which quantisers keep and lengthen: `MatMul_quant`, `MatMul_Q4`.
-    let operators = [node.op_type.as_str(), "MatMul", "Gemm"];
-    if parts.last().is_some_and(|last| operators.iter().any(|operator| last.starts_with(operator))) {
-        parts.pop();
-    }
-    parts
 }
 
 /// Nodes other than `user` that use the constant, also through the nodes that [`product`] looks through.

@@ -12,6 +12,8 @@ use super::tensor::{Layout, Weight};
 pub(super) struct Product<'m> {
     /// The value, as float.
     pub input: &'m str,
+    /// Whether the weight's inputs run along the value's last axis but one, and not along its last.
+    pub across: bool,
     /// The weight.
     pub weight: Weight,
 }
@@ -24,6 +26,7 @@ pub(super) fn is_product(node: &NodeProto) -> bool {
             | "Gemm"
             | "FusedMatMul"
             | "FusedGemm"
+            | "GemmFastGelu"
             | "MatMulInteger"
             | "QLinearMatMul"
             | "QGemm"
@@ -31,6 +34,12 @@ pub(super) fn is_product(node: &NodeProto) -> bool {
             | "DynamicQuantizeMatMul"
             | "MatMulIntegerToFloat"
     ) && matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft")
+        || holds_weights(node)
+}
+
+/// The attention that multiplies by the weights of queries, keys and values itself.
+fn holds_weights(node: &NodeProto) -> bool {
+    matches!(node.op_type.as_str(), "Attention" | "QAttention") && node.domain == "com.microsoft"
 }
 
 /// Takes a matrix product apart.
@@ -43,11 +52,23 @@ pub(super) fn product<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Prod
     let named = |index: usize| operand(index).ok_or_else(|| format!("missing (operand {index})"));
     let constant = |index: usize| constant_name(graph, operand(index));
     match node.op_type.as_str() {
-        "MatMul" => plain(graph, named(0)?, named(1)?, false),
-        "Gemm" | "FusedMatMul" if flag("transA") || flag("transBatchA") || flag("transBatchB") => {
-            Err("multiplied by a transposed input".to_owned())
+        _ if flag("transBatchA") || flag("transBatchB") => Err("multiplied across batches".to_owned()),
+        // A factor (alpha, beta) is the same for all elements: ratios and selections are what they are without.
+        "MatMul" | "Gemm" | "FusedMatMul" | "FusedGemm" | "GemmFastGelu" | "Attention" => {
+            let (a, b, trans_a, trans_b) = (named(0)?, named(1)?, flag("transA"), flag("transB"));
+            // On the right it is [I, O], on the left [O, I], if it is not transposed.
+            let right = plain(graph, b, !trans_b).map(|weight| Product { input: a, across: trans_a, weight });
+            match right {
+                Err(reason) if !holds_weights(node) => plain(graph, a, trans_a)
+                    .map(|weight| Product { input: b, across: !trans_b, weight })
+                    .map_err(|_| reason),
+                right => right,
+            }
         }
-        "Gemm" | "FusedMatMul" => plain(graph, named(0)?, named(1)?, flag("transB")),
+        "QAttention" => {
+            let scale = constant(4)?.into_iter().collect();
+            quantised(graph, floats(graph, named(0)?)?, named(1)?, scale, constant(7)?, false)
+        }
         "MatMulInteger" => {
             let scale = scales_after(graph, node);
             quantised(graph, floats(graph, named(0)?)?, named(1)?, scale, constant(3)?, false)
@@ -76,9 +97,9 @@ fn integer(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|a| a.name == name && a.r#type() != AttributeType::Float).map(|a| a.i)
 }
 
-/// The weight of a product in floats, which may itself be made from codes.
-fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> Result<Product<'m>, String> {
-    let (mut value, mut transposed, mut codes) = (value, !trans_b, None);
+/// A weight in floats, which may itself be made from codes; `transposed` if the operand is `[I, O]`.
+fn plain(graph: &Graph, value: &str, transposed: bool) -> Result<Weight, String> {
+    let (mut value, mut transposed, mut codes) = (value, transposed, None);
     // No value needs itself, so the chain ends.
     let constant = loop {
         if let Some(constant) = graph.held(value) {
@@ -97,7 +118,7 @@ fn plain<'m>(graph: &Graph<'m>, input: &'m str, value: &str, trans_b: bool) -> R
     };
     let stored = stored_shape(&constant)?;
     let codes = codes.map(|node| dequantised(graph, node, stored)).transpose()?;
-    Ok(Product { input, weight: weight(&constant, stored, transposed, codes) })
+    Ok(weight(&constant, stored, transposed, codes))
 }
 
 /// What a value is that is no constant and comes from no node.
@@ -181,7 +202,7 @@ fn quantised<'m>(
     let out = usize::from(!trans_b);
     let grid = if several { Grid::along(out, stored) } else { Grid::whole(stored) };
     let codes = Codes { element: None, scale, zero_point, default_zero: 0, grid, packed_zero: false };
-    Ok(Product { input, weight: weight(&constant, stored, !trans_b, Some(codes)) })
+    Ok(Product { input, across: false, weight: weight(&constant, stored, !trans_b, Some(codes)) })
 }
 
 /// `com.microsoft.MatMulNBits`: `B` is `[N, blocks, bytes]`, each row of `K` filled up to whole blocks.
@@ -218,7 +239,7 @@ fn blocks<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, Str
         layout: Layout { transposed: false, pitch },
         codes: Some(codes),
     };
-    Ok(Product { input: operand(0).ok_or("nothing to multiply with")?, weight })
+    Ok(Product { input: operand(0).ok_or("nothing to multiply with")?, across: false, weight })
 }
 
 /// The name of the constant behind a parameter; none if there is no parameter.

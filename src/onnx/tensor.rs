@@ -6,7 +6,7 @@ use super::codes::{Codes, Parameters};
 use super::element::Element;
 use super::error::Error;
 use super::model::Model;
-use super::storage::Stored;
+use super::storage::{Stored, Values};
 
 /// A constant 2-D weight of a linear layer, in its logical orientation `[O, I]` (out x in).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,22 @@ impl Weight {
 }
 
 impl Opened {
+    /// Where its bytes are, in words: raw_data, typed field, or the name of a data file; with "Constant node" if it is
+    /// the value of one.
+    pub fn storage(&self, model: &Model, name: &str) -> String {
+        let values = match &self.stored.place {
+            Values::Piece { source: 0, .. } => "raw_data".to_owned(),
+            Values::Piece { source, .. } => {
+                let name =
+                    model.locations().iter().find(|(_, at)| at == source).map_or("a data file", |(name, _)| name);
+                format!("external: {name}")
+            }
+            Values::Apart(_) | Values::Varints { .. } => "typed field".to_owned(),
+        };
+        let initializer = model.graph().initializer.iter().any(|tensor| tensor.name == name);
+        if initializer { values } else { format!("Constant node, {values}") }
+    }
+
     fn value(&self, plain: &[u8], [row, column]: [usize; 2], pitch: usize) -> f64 {
         let element = self.element.get(plain, row * pitch + column);
         self.parameters.as_ref().map_or(element, |parameters| parameters.value(element, [row, column]))

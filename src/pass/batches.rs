@@ -8,7 +8,7 @@ use super::pipeline::ordered;
 use super::{Error, Observer};
 use crate::dataset::Batch;
 use crate::onnx::proto::tensor_proto::DataType;
-use crate::onnx::{InputShape, Tower};
+use crate::onnx::{InputRole, InputShape, Tower};
 use crate::runtime::{Feed, Runtime, Tensor};
 use crate::uwm::CHUNK;
 
@@ -85,7 +85,7 @@ impl Runner<'_> {
 }
 
 /// The batch as values for the tower's inputs, filled up to `size` rows by repeating the last, since a session is
-/// prepared for one shape; and the mask of valid tokens `[size, T]` of a text.
+/// prepared for one shape; and which rows of a text count, `[size, T + added]`.
 ///
 /// # Errors
 /// [`Error::Shape`] if the data do not fit the dimensions the graph declares. A runtime would find out later, or not at
@@ -103,12 +103,20 @@ pub fn feed(tower: &Tower, batch: Batch, size: usize) -> Result<(Feed, Option<Ar
         }
         Batch::Text { ids, mask } => {
             check(&tower.input, ids.shape())?;
-            let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids))];
+            let mut feed = vec![(tower.input.name.clone(), integers(&tower.input, ids.clone()))];
             if let Some(input) = &tower.mask {
                 check(input, mask.shape())?;
                 feed.push((input.name.clone(), integers(input, mask.clone())));
             }
-            Ok((feed, Some(mask)))
+            for (input, role) in &tower.constant {
+                // Some graphs take one row of positions for all samples.
+                let rows = if input.dims.first() == Some(&Some(1)) { 1 } else { ids.nrows() };
+                let value = |(_, t): (usize, usize)| if *role == InputRole::PositionIds { t as i64 } else { 0 };
+                let values = Array2::from_shape_fn((rows, ids.ncols()), value);
+                check(input, values.shape())?;
+                feed.push((input.name.clone(), integers(input, values)));
+            }
+            Ok((feed, Some(tower.rows_that_count(&ids, mask))))
         }
     }
 }
@@ -121,9 +129,13 @@ fn check(input: &InputShape, fed: &[usize]) -> Result<(), Error> {
     Err(Error::Shape { input: input.to_string(), fed: fed.to_vec() })
 }
 
+/// The values in the input's own type.
 fn integers(input: &InputShape, values: Array2<i64>) -> Tensor {
     match input.element {
         DataType::Int32 => Tensor::I32(values.mapv(|v| v as i32).into_dyn()),
+        DataType::Float => Tensor::F32(values.mapv(|v| v as f32).into_dyn()),
+        DataType::Float16 => Tensor::F16(values.mapv(|v| half::f16::from_f32(v as f32)).into_dyn()),
+        DataType::Bool => Tensor::Bool(values.mapv(|v| v != 0).into_dyn()),
         _ => Tensor::I64(values.into_dyn()),
     }
 }

@@ -114,7 +114,7 @@ impl Measuring<'_> {
             self.taps.outputs.iter().map(|_| OnceLock::new()).collect();
         let reduce = |index: usize, output: ndarray::ArrayViewD<f32>| {
             let tap = &self.taps.outputs[index];
-            let statistics = tap.reduce(&output, self.prepared.layouts[index], fed).map_err(Error::from);
+            let statistics = tap.reduce(output, self.prepared.layouts[index], fed).map_err(Error::from);
             let _ = reduced[index].set(statistics.and_then(|statistics| {
                 match statistics.finite.iter().position(|finite| !finite) {
                     Some(bad) if !self.runner.limits.skip_bad_samples => {

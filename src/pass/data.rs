@@ -65,6 +65,12 @@ impl Data {
         let (mut evaluation, mut zero_shot) = (None, None);
         if tokenizer.is_none() || preprocessor.is_none() {
             notes.push("not evaluated: SafeGround compares texts with images, and only one tower was given".to_owned());
+        } else if let Some((_, site)) = sites.iter().find(|(_, site)| !site.tower.pooled) {
+            notes.push(format!(
+                "not evaluated: the {} tower ends in '{}', which is a row a token and no embedding",
+                site.modality(),
+                site.tower.embedding
+            ));
         } else if let Some(data) = &config.evaluation {
             let read = Manifest::read(&data.manifest, data.split.as_deref().unwrap_or("evaluation"))?;
             check_disjoint(&calibration, &read)?;

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::site::Site;
-use crate::onnx::{self, Graph, Linear, Modality, Patch, PatchLayer, Selection, sample_positions};
+use crate::onnx::{self, Graph, Hints, Linear, Modality, Patch, PatchLayer, Selection, sample_positions};
 
 /// How a patch's layers were found again.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +24,7 @@ const SAME: f64 = 0.9;
 /// [`onnx::Error::Patch`] if a layer of a tower that the model has is not found, or not for sure.
 pub fn for_sibling(graph: &Graph, patch: &Patch) -> Result<(Patch, Matched), Error> {
     let model = graph.model;
-    let sites = Site::find(graph)?;
+    let sites = Site::find(graph, &Hints::default())?;
     let mismatch = |reason: String| onnx::Error::Patch { path: model.path().to_owned(), reason };
     let mut matched = Matched::default();
     let mut selections = vec![];

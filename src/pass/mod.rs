@@ -9,6 +9,8 @@ mod data;
 mod embed;
 mod evaluate;
 mod files;
+mod folder;
+mod inspect;
 mod matching;
 mod pipeline;
 mod prepare;
@@ -16,6 +18,7 @@ mod rewrite;
 mod site;
 mod timing;
 mod verify;
+mod wanted;
 
 use std::path::PathBuf;
 
@@ -28,9 +31,12 @@ pub use calibrate::{Calibrated, Calibration, calibrate};
 pub use checkpoint::Checkpoint;
 pub use embed::{Embedded, Embedder};
 pub use evaluate::{Bad, EmbeddedData, EvaluationData, embed, measure};
+pub use folder::{Found, find_models};
+pub use inspect::inspect;
 pub use rewrite::{Job, ModelFiles, rewrite};
 pub use site::Site;
 pub use verify::verify;
+pub use wanted::Wanted;
 
 use crate::{config, dataset, onnx, runtime, safeground, taps, uwm};
 

@@ -48,7 +48,7 @@ pub fn prepare(
         None => (false, if site.fixed_batch().is_some() { wished } else { wished.min(PROBE) }),
     };
     let shapes = match session.shapes() {
-        Some(shapes) => shapes,
+        Some(shapes) => taps.outputs.iter().zip(&shapes).map(|(tap, shape)| tap.straight_shape(shape)).collect(),
         None => scene.observe(&*session, batch, false, |view| view.shape().to_vec())?,
     };
     let (mut size, workers) = scene.fit(&shapes, batch, wished, one_shape);
@@ -126,7 +126,9 @@ impl Scene<'_> {
         look: impl Fn(&ArrayViewD<f32>) -> T + Sync,
     ) -> Result<Vec<T>, Error> {
         let seen: Vec<OnceLock<T>> = self.taps.outputs.iter().map(|_| OnceLock::new()).collect();
-        let look = |index: usize, view: ArrayViewD<f32>| drop(seen[index].set(look(&view)));
+        let look = |index: usize, view: ArrayViewD<f32>| {
+            drop(seen[index].set(look(&self.taps.outputs[index].straight(view))));
+        };
         session.run(self.first(batch, exchanged)?, &look).map_err(|e| self.site.failed(e))?;
         Ok(seen.into_iter().filter_map(OnceLock::into_inner).collect())
     }
@@ -164,7 +166,7 @@ impl Scene<'_> {
         batch: usize,
     ) -> Result<Result<Vec<Layout>, usize>, Error> {
         let tokens = match self.safe.batch(0..1)? {
-            Batch::Text { mask, .. } => Some(mask.ncols()),
+            Batch::Text { mask, .. } => Some(mask.ncols() + self.site.tower.added.iter().sum::<usize>()),
             Batch::Image { .. } => None,
         };
         let verdicts = self.taps.outputs.iter().zip(shapes).map(|(tap, shape)| tap.layout(shape, batch, tokens));

@@ -11,10 +11,11 @@ use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::data::Data;
 use super::files::{check, check_plain, data_files, write_model, write_plain};
+use super::folder::siblings;
 use super::site::Site;
 use super::timing::Timing;
 use crate::config::{Config, Recipe};
-use crate::onnx::{Graph, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
+use crate::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
 use crate::report::{Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::uwm::{Scores, adaptive};
 
@@ -38,7 +39,8 @@ pub enum ModelFiles {
 }
 
 impl ModelFiles {
-    fn inputs(&self) -> Vec<PathBuf> {
+    /// The files.
+    pub fn inputs(&self) -> Vec<PathBuf> {
         match self {
             Self::Single { path, .. } => vec![path.clone()],
             Self::Pair { text, vision } => vec![text.clone(), vision.clone()],
@@ -65,6 +67,8 @@ pub struct Job {
     pub provenance: bool,
     /// A folder where the calibration's progress is kept until the job is done, and taken up again.
     pub resume: Option<PathBuf>,
+    /// What the user says of inputs and embeddings.
+    pub hints: Hints,
     /// Recipe and data.
     pub config: Config,
 }
@@ -80,7 +84,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let mut outputs = Outputs::new(job.force);
     let files = plan_files(job, &models, &mut outputs)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
-    let sites = find_sites(&job.model, &graphs)?;
+    let sites = find_sites(job, &graphs)?;
     let mut data = Data::load(&job.config, &sites)?;
     let mut plans = vec![];
     for (file, site) in sites.iter().filter(|(_, site)| job.model.edits(site.modality())) {
@@ -89,6 +93,16 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         data.notes.extend(overridable(site, &layers));
         data.notes.extend(mixing(site));
         plans.push((file, site, recipe, layers));
+    }
+    for input in &inputs {
+        let others = siblings(input);
+        if !others.is_empty() {
+            let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+            data.notes.push(format!(
+                "not edited, though of the same model by their names: {}; `uwm-onnx apply --match layers` carries a patch over to them",
+                names.join(", ")
+            ));
+        }
     }
     let mut timing = Timing::start(clock);
 
@@ -137,7 +151,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     synced?;
     timing.lap("write");
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
-    let new_sites = find_sites(&job.model, &new_graphs)?;
+    let new_sites = find_sites(job, &new_graphs)?;
     let after = data.embed(runner, &new_sites, "after")?;
     let (evaluation, evaluation_quadruplets) = match before.zip(after) {
         Some((before, after)) => data.compare(&before, &after)?.unzip(),
@@ -276,12 +290,12 @@ fn plan_files(job: &Job, models: &[Model], outputs: &mut Outputs) -> Result<Vec<
 }
 
 /// The towers with the index of their file.
-fn find_sites<'m>(files: &ModelFiles, graphs: &'m [Graph<'m>]) -> Result<Vec<(usize, Site<'m>)>, Error> {
+fn find_sites<'m>(job: &Job, graphs: &'m [Graph<'m>]) -> Result<Vec<(usize, Site<'m>)>, Error> {
     let mut sites = vec![];
     for (file, graph) in graphs.iter().enumerate() {
-        sites.extend(Site::find(graph)?.into_iter().map(|site| (file, site)));
+        sites.extend(Site::find(graph, &job.hints)?.into_iter().map(|site| (file, site)));
     }
-    let wanted = match files {
+    let wanted = match &job.model {
         ModelFiles::Single { only, .. } => only.iter().map(|&modality| (0, modality)).collect(),
         ModelFiles::Pair { .. } => {
             // A file given for one tower may hold both; only the tower it was given for counts.

@@ -1,8 +1,9 @@
 //! A tower in its graph, with its linear layers.
 
 use super::Error;
+use super::wanted::Wanted;
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{self, Graph, Linear, Modality, Opaque, Tower, find_layers, find_towers};
+use crate::onnx::{self, Graph, Hints, Layers, Linear, Modality, Opaque, Tower, find_layers, find_towers};
 use crate::runtime;
 use crate::uwm::CHUNK;
 
@@ -19,20 +20,30 @@ pub struct Site<'m> {
 }
 
 impl<'m> Site<'m> {
-    /// The towers of a graph, text first.
+    /// The towers of a graph, text first; hints win over what is found.
     ///
     /// # Errors
     /// If the graph has none or they cannot be told.
-    pub fn find(graph: &'m Graph<'m>) -> Result<Vec<Self>, onnx::Error> {
-        let towers = find_towers(graph)?;
-        let (layers, opaque) = find_layers(graph, &towers);
-        let site = |tower: Tower| Site {
+    pub fn find(graph: &'m Graph<'m>, hints: &Hints) -> Result<Vec<Self>, onnx::Error> {
+        let towers = find_towers(graph, hints)?;
+        let layers = find_layers(graph, &towers);
+        Ok(towers.into_iter().map(|tower| Self::new(graph, tower, &layers)).collect())
+    }
+
+    /// A tower with its own of the graph's layers.
+    pub fn new(graph: &'m Graph<'m>, tower: Tower, layers: &Layers) -> Self {
+        let Layers { linear, opaque } = layers;
+        Self {
             graph,
-            layers: layers.iter().filter(|layer| layer.modality == tower.modality).cloned().collect(),
-            opaque: opaque.iter().filter(|node| node.modality == tower.modality).cloned().collect(),
+            layers: linear.iter().filter(|layer| layer.modality == tower.modality).cloned().collect(),
+            opaque: opaque.iter().filter(|node| node.modality == Some(tower.modality)).cloned().collect(),
             tower,
-        };
-        Ok(towers.into_iter().map(site).collect())
+        }
+    }
+
+    /// How many transformer blocks it has.
+    pub fn blocks(&self) -> usize {
+        self.layers.iter().filter_map(|layer| layer.block).max().map_or(0, |last| last + 1)
     }
 
     /// What it embeds.
@@ -40,33 +51,34 @@ impl<'m> Site<'m> {
         self.tower.modality
     }
 
-    /// The layers of a role, checked to be editable.
+    /// The layers that a selection takes ([`Wanted`]), checked to be editable.
     ///
     /// # Errors
-    /// If there are none, one is shared with another node, or one's type or storage is not supported.
-    pub fn select(&self, role: &str) -> Result<Vec<Linear>, onnx::Error> {
+    /// If it is none, takes no layer, or takes one that is shared with another node or cannot be edited.
+    pub fn select(&self, wanted: &str) -> Result<Vec<Linear>, onnx::Error> {
         let path = self.graph.model.path();
-        // Half of a selection edited without a word would be worse than none.
-        if let Some(node) = self.opaque.iter().find(|node| node.role == role) {
-            return Err(onnx::Error::Tensor {
-                path: path.to_owned(),
-                tensor: node.node.clone(),
-                reason: format!("this {role} node cannot be edited: its weight is {}", node.weight),
-            });
-        }
-        let chosen: Vec<Linear> = self.layers.iter().filter(|layer| layer.role == role).cloned().collect();
-        if chosen.is_empty() {
+        let none = |reason: String| {
             let mut counts = std::collections::BTreeMap::<&str, usize>::new();
             for layer in &self.layers {
                 *counts.entry(&layer.role).or_default() += 1;
             }
             let found: Vec<String> = counts.into_iter().map(|(role, count)| format!("{role} ({count})")).collect();
-            return Err(onnx::Error::Layers {
+            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+            onnx::Error::Layers { path: path.to_owned(), tower: self.modality().name(), reason, found }
+        };
+        let takes = Wanted::parse(wanted).map_err(none)?;
+        let blocks = self.blocks();
+        // Half of a selection edited without a word would be worse than none.
+        if let Some(node) = self.opaque.iter().find(|node| takes.takes_opaque(node, blocks)) {
+            return Err(onnx::Error::Tensor {
                 path: path.to_owned(),
-                tower: self.modality().name(),
-                role: role.to_owned(),
-                found: if found.is_empty() { "none".to_owned() } else { found.join(", ") },
+                tensor: node.node.clone(),
+                reason: format!("this {} node cannot be edited: its weight is {}", node.role, node.weight),
             });
+        }
+        let chosen: Vec<Linear> = self.layers.iter().filter(|layer| takes.takes(layer, blocks)).cloned().collect();
+        if chosen.is_empty() {
+            return Err(none(format!("no {} layer is one of '{wanted}'", self.modality())));
         }
         chosen.iter().try_for_each(|layer| self.check_editable(layer))?;
         Ok(chosen)

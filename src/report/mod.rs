@@ -2,11 +2,13 @@
 
 mod doctor;
 mod edits;
+mod inspection;
 mod json;
 mod table;
 
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
+pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow};
 
 use std::path::{Path, PathBuf};
 

@@ -36,6 +36,8 @@ pub enum Tensor {
     I64(ArrayD<i64>),
     /// int32
     I32(ArrayD<i32>),
+    /// bool
+    Bool(ArrayD<bool>),
 }
 
 impl Tensor {
@@ -46,6 +48,7 @@ impl Tensor {
             Self::F16(array) => array.shape(),
             Self::I64(array) => array.shape(),
             Self::I32(array) => array.shape(),
+            Self::Bool(array) => array.shape(),
         }
     }
 
@@ -55,6 +58,7 @@ impl Tensor {
             Self::F16(_) => "FLOAT16",
             Self::I64(_) => "INT64",
             Self::I32(_) => "INT32",
+            Self::Bool(_) => "BOOL",
         }
     }
 }

@@ -242,6 +242,7 @@ impl Loaded {
                 Value::F16(array) => Tensor::from_array(array).map_err(said)?.into_dyn(),
                 Value::I64(array) => Tensor::from_array(array).map_err(said)?.into_dyn(),
                 Value::I32(array) => Tensor::from_array(array).map_err(said)?.into_dyn(),
+                Value::Bool(array) => Tensor::from_array(array).map_err(said)?.into_dyn(),
             };
             values.push((name, value.into()));
         }

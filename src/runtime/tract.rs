@@ -110,6 +110,7 @@ fn load(graph: &Skeleton, like: &Feed) -> TractResult<Loaded> {
             Value::F16(array) => (f16::datum_type(), array.shape()),
             Value::I64(array) => (i64::datum_type(), array.shape()),
             Value::I32(array) => (i32::datum_type(), array.shape()),
+            Value::Bool(array) => (bool::datum_type(), array.shape()),
         };
         model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
     }
@@ -158,6 +159,7 @@ impl Session for Loaded {
                     Value::F16(array) => array.into(),
                     Value::I64(array) => array.into(),
                     Value::I32(array) => array.into(),
+                    Value::Bool(array) => array.into(),
                 };
                 values.push(tensor.into());
             }

@@ -78,6 +78,8 @@ pub struct Tap {
     pub layer: String,
     /// The inputs of that layer's weight.
     pub width: usize,
+    /// Whether they run along the last axis but one.
+    pub across: bool,
 }
 
 /// A batch as it was run.
@@ -100,8 +102,10 @@ impl Taps {
         let mut taps: Vec<Tap> = vec![];
         let mut of_layer = vec![];
         for layer in layers {
-            let tap = Tap { value: layer.input.clone(), layer: layer.node.clone(), width: layer.weight.shape[1] };
-            let known = taps.iter().position(|other| (&other.value, other.width) == (&tap.value, tap.width));
+            let (value, width) = (layer.input.clone(), layer.weight.shape[1]);
+            let tap = Tap { value, layer: layer.node.clone(), width, across: layer.across };
+            let same = |other: &Tap| (&other.value, other.width, other.across) == (&tap.value, tap.width, tap.across);
+            let known = taps.iter().position(same);
             of_layer.push(known.unwrap_or(taps.len()));
             if known.is_none() {
                 taps.push(tap);
@@ -113,6 +117,24 @@ impl Taps {
 }
 
 impl Tap {
+    /// The value with the weight's inputs along its last axis.
+    pub fn straight<'v>(&self, value: ArrayViewD<'v, f32>) -> ArrayViewD<'v, f32> {
+        let mut value = value;
+        if let (true, [.., a, b]) = (self.across, &*(0..value.ndim()).collect::<Vec<_>>()) {
+            value.swap_axes(*a, *b);
+        }
+        value
+    }
+
+    /// Its shape then.
+    pub fn straight_shape(&self, shape: &[usize]) -> Vec<usize> {
+        let mut shape = shape.to_vec();
+        if let (true, [.., a, b]) = (self.across, shape.as_mut_slice()) {
+            std::mem::swap(a, b);
+        }
+        shape
+    }
+
     /// Reads the layout off the shape for a batch of `batch` samples, each with `tokens` tokens if that is known.
     ///
     /// # Errors
@@ -132,7 +154,7 @@ impl Tap {
 
     /// An error about its shape.
     pub fn unfit(&self, shape: &[usize], batch: usize, reason: &'static str) -> Error {
-        let Self { value, layer, width } = self.clone();
+        let Self { value, layer, width, .. } = self.clone();
         Error::Layout { value, layer, shape: shape.to_vec(), batch, width, reason }
     }
 
@@ -140,13 +162,14 @@ impl Tap {
     ///
     /// # Errors
     /// If its shape is not what was settled.
-    pub fn reduce(&self, output: &ArrayViewD<f32>, layout: Layout, fed: Fed) -> Result<Statistics, Error> {
+    pub fn reduce(&self, output: ArrayViewD<f32>, layout: Layout, fed: Fed) -> Result<Statistics, Error> {
+        let output = self.straight(output);
         let unfit = || self.unfit(output.shape(), fed.batch, "it was another for the batches before");
         if output.shape().last() != Some(&self.width) {
             return Err(unfit());
         }
         let kept = Slice::from(..fed.samples);
-        let measured = layout.show(output, fed.batch, |inputs| {
+        let measured = layout.show(&output, fed.batch, |inputs| {
             let tokens = inputs.len_of(Axis(1));
             // A pooled input has one row, which is none of the tokens.
             let mask = fed.mask.filter(|_| tokens > 1).map(|mask| mask.slice_axis(Axis(0), kept));

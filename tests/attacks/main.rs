@@ -9,7 +9,7 @@ mod writing;
 
 use std::path::Path;
 
-use uwm_onnx::onnx::{Graph, Model};
+use uwm_onnx::onnx::{Graph, Hints, Model};
 use uwm_onnx::pass::{ApplyJob, Error, Site, apply};
 use uwm_onnx::report::Applied;
 
@@ -18,7 +18,7 @@ fn why_not(path: &Path) -> Option<String> {
     let read = || -> Result<(), uwm_onnx::onnx::Error> {
         let model = Model::open(path)?;
         let graph = Graph::new(&model)?;
-        let sites = Site::find(&graph)?;
+        let sites = Site::find(&graph, &Hints::default())?;
         let mut layers = sites.iter().flat_map(|site| &site.layers);
         layers.try_for_each(|layer| layer.weight.read(&model).map(drop))
     };

@@ -22,7 +22,11 @@ pub struct Tensors {
 
 impl Tensors {
     pub fn read(name: &str) -> Self {
-        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        Self::open(&fixture(name))
+    }
+
+    pub fn open(path: &Path) -> Self {
+        let mut bytes = std::fs::read(path).unwrap();
         let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
         let data = bytes.split_off(8 + length);
         Self { header: serde_json::from_slice(&bytes[8..]).unwrap(), data }

@@ -1,0 +1,36 @@
+//! `uwm-onnx inspect`
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+use super::Format;
+use super::model::ModelArgs;
+use crate::pass::{Error, inspect};
+
+/// Show what was understood of a model: inputs and outputs, towers, every linear layer with block and role, and which
+/// of them `rewrite` would edit. Works on any ONNX file; nothing is run.
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The configuration [default: uwm.yaml beside the model, if there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+impl Args {
+    /// Does the job and returns what goes to stdout.
+    pub fn run(self) -> Result<String, Error> {
+        let files = self.model.files()?;
+        let (hints, config) = (self.model.hints(), self.model.config(self.config, &files)?);
+        let found = files.inputs().iter().map(|path| inspect(path, &hints, &config)).collect::<Result<Vec<_>, _>>()?;
+        Ok(match self.format {
+            Format::Human => found.iter().map(|one| one.to_text()).collect::<Vec<_>>().join("\n"),
+            Format::Json => found.iter().map(|one| one.to_json()).collect(),
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Which model, and what the user says of it: for every command that must understand a graph.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::onnx::{Hints, InputRole, Modality};
+use crate::pass::{Error, ModelFiles, find_models};
+
+/// The model and what is known of its graph.
+#[derive(Args, Clone)]
+#[command(group = clap::ArgGroup::new("files").required(true).multiple(true).args(["model", "text", "vision"]))]
+pub struct ModelArgs {
+    /// The ONNX file, which may hold one tower or both; or a folder with such files, as Hugging Face and Optimum lay
+    /// them out (onnx/text_model.onnx, onnx/vision_model.onnx).
+    #[arg(conflicts_with_all = ["text", "vision"])]
+    model: Option<PathBuf>,
+    /// The ONNX file of the text tower.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// The ONNX file of the vision tower.
+    #[arg(long, value_name = "FILE")]
+    vision: Option<PathBuf>,
+    /// Of a folder, take the files of that precision: fp16 for text_model_fp16.onnx.
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// What an input of the graph is, where that is not found or found wrong: input_ids, attention_mask,
+    /// token_type_ids, position_ids or pixel_values.
+    #[arg(long = "input", value_name = "NAME=ROLE", value_parser = input_role)]
+    inputs: Vec<(String, InputRole)>,
+    /// The value a tower ends with, where that is not found or found wrong.
+    #[arg(long = "embedding", value_name = "NAME")]
+    embeddings: Vec<String>,
+    /// Which layers to edit, for a tower (text:out_proj, vision:fc2[8..]) or for both: roles, ranges of blocks, or
+    /// globs on node or initializer names, parted by commas [default: text:out_proj, vision:fc2].
+    #[arg(long, value_name = "[TOWER:]LAYERS")]
+    layers: Vec<String>,
+}
+
+fn input_role(text: &str) -> Result<(String, InputRole), String> {
+    // Names may hold an equals sign, roles do not.
+    let (name, role) = text.rsplit_once('=').ok_or("it is NAME=ROLE")?;
+    Ok((name.to_owned(), role.parse()?))
+}
+
+impl ModelArgs {
+    /// The files.
+    pub fn files(&self) -> Result<ModelFiles, Error> {
+        Ok(match (&self.model, &self.text, &self.vision) {
+            (None, Some(text), Some(vision)) => ModelFiles::Pair { text: text.clone(), vision: vision.clone() },
+            (None, Some(path), None) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Text) },
+            (None, None, Some(path)) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Vision) },
+            (Some(folder), ..) if folder.is_dir() => find_models(folder, self.variant.as_deref())?.files,
+            (Some(path), ..) => ModelFiles::Single { path: path.clone(), only: None },
+            (None, None, None) => unreachable!("clap requires one of them"),
+        })
+    }
+
+    /// What the user says of inputs and embeddings.
+    pub fn hints(&self) -> Hints {
+        Hints { inputs: self.inputs.iter().cloned().collect(), embeddings: self.embeddings.clone() }
+    }
+
+    /// The configuration named, or beside the model, with these layers.
+    pub fn config(&self, named: Option<PathBuf>, files: &ModelFiles) -> Result<Config, Error> {
+        let mut config = match named.or_else(|| find_beside(files, "uwm.yaml")) {
+            Some(path) => Config::read(&path)?,
+            None => Config::default(),
+        };
+        let mut said: [Vec<&str>; 2] = [vec![], vec![]];
+        for layers in &self.layers {
+            let (for_text, for_vision) = (layers.strip_prefix("text:"), layers.strip_prefix("vision:"));
+            if for_vision.is_none() {
+                said[0].push(for_text.unwrap_or(layers));
+            }
+            if for_text.is_none() {
+                said[1].push(for_vision.unwrap_or(layers));
+            }
+        }
+        for (tower, said) in [&mut config.text, &mut config.vision].into_iter().zip(said) {
+            if !said.is_empty() {
+                tower.layers = Some(said.join(","));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// A file in the folder of a model, or above it when that is called `onnx` (the Hugging Face layout).
+pub fn find_beside(files: &ModelFiles, name: &str) -> Option<PathBuf> {
+    files.inputs().iter().find_map(|model| {
+        let own = model.with_file_name(name);
+        let folder = model.parent()?;
+        let above =
+            folder.file_name().filter(|folder| *folder == Path::new("onnx")).map(|_| folder.with_file_name(name));
+        std::iter::once(own).chain(above).find(|path| path.is_file())
+    })
+}

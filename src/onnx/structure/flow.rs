@@ -1,0 +1,304 @@
+//! How activations flow through a graph: what a node computes, however it is quantised or fused, and which of its
+//! operands it hands on.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::onnx::graph::{Graph, uses};
+use crate::onnx::proto::NodeProto;
+
+/// A node as the operator it stands for, without the scales and zero points of its quantised form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View<'m> {
+    /// The operator: `MatMul` for all matrix products; `com.microsoft.Attention` for that one, which holds weights.
+    pub op: &'m str,
+    /// The values it computes with.
+    pub operands: Vec<&'m str>,
+    /// Where these are codes: the scale and the zero point of each.
+    pub codes: Vec<[&'m str; 2]>,
+}
+
+/// What a node stands for. Operators of other domains stand for nothing that is known here.
+pub(super) fn view(node: &NodeProto) -> View<'_> {
+    let input = |k: usize| node.input.get(k).map_or("", String::as_str);
+    let every = |first: usize, step: usize| node.input.iter().skip(first).step_by(step).map(String::as_str).collect();
+    let microsoft = node.domain == "com.microsoft";
+    if !microsoft && !matches!(&*node.domain, "" | "ai.onnx") {
+        return View { op: "", operands: vec![], codes: vec![] };
+    }
+    let (op, operands) = match node.op_type.as_str() {
+        "Einsum" if node.input.len() == 2 => ("MatMul", every(0, 1)),
+        "MatMul"
+        | "FusedMatMul"
+        | "Gemm"
+        | "FusedGemm"
+        | "GemmFastGelu"
+        | "MatMulInteger"
+        | "MatMulIntegerToFloat"
+        | "DynamicQuantizeMatMul"
+        | "MatMulNBits" => ("MatMul", vec![input(0), input(1)]),
+        "QLinearMatMul" | "QGemm" => ("MatMul", vec![input(0), input(3)]),
+        "QLinearAdd" | "QLinearMul" => {
+            let codes = vec![[input(1), input(2)], [input(4), input(5)]];
+            return View { op: &node.op_type["QLinear".len()..], operands: vec![input(0), input(3)], codes };
+        }
+        "QLinearSigmoid" => ("Sigmoid", vec![input(0)]),
+        "QLinearSoftmax" => ("Softmax", vec![input(0)]),
+        "QLinearConcat" => ("Concat", every(2, 3)),
+        "Attention" | "QAttention" if microsoft => ("com.microsoft.Attention", vec![input(0), input(1)]),
+        other => (other, every(0, 1)),
+    };
+    View { op, operands, codes: vec![] }
+}
+
+/// Which operands a node hands on: changed in place and shape, scaled, shifted, normalised, or joined with others, but
+/// not mixed by a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    First,
+    FirstTwo,
+    Second,
+    All,
+    Nothing,
+}
+
+fn hands_on(op: &str) -> Hands {
+    match op {
+        // Places and shapes.
+        "Identity" | "Cast" | "CastLike" | "Dropout" | "Reshape" | "Transpose" | "Squeeze" | "Unsqueeze" | "Flatten"
+        | "Expand" | "Tile" | "Slice" | "Split" | "Gather" | "GatherND" | "GatherElements" | "Pad" | "RotaryEmbedding"
+        // One operand, element by element.
+        | "Neg" | "Abs" | "Sqrt" | "Reciprocal" | "Exp" | "Log" | "Pow" | "Clip" | "Erf" | "Tanh" | "Sigmoid" | "Relu"
+        | "LeakyRelu" | "Elu" | "HardSwish" | "Mish" | "Softplus" | "Gelu" | "FastGelu" | "BiasGelu" | "QuickGelu"
+        | "Swish"
+        // Normalisation and pooling.
+        | "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceL2" | "LpNormalization" | "LayerNormalization"
+        | "RMSNormalization" | "SimplifiedLayerNormalization" | "BatchNormalization" | "InstanceNormalization"
+        | "GroupNormalization" | "GlobalAveragePool"
+        // Codes and back.
+        | "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" => Hands::First,
+        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => Hands::FirstTwo,
+        "Where" => Hands::Second,
+        "Add" | "Sub" | "Mul" | "Div" | "Sum" | "Max" | "Min" | "Concat" => Hands::All,
+        _ => Hands::Nothing,
+    }
+}
+
+/// The operands whose values come out at output `output` of the node.
+fn handed<'m>(view: &View<'m>, output: usize) -> Vec<&'m str> {
+    // Scales, zero points and statistics that are outputs too are not the activations.
+    let whole = match view.op {
+        "Split" => true,
+        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => matches!(output, 0 | 3),
+        _ => output == 0,
+    };
+    let operands = &view.operands;
+    let taken: &[&str] = match hands_on(view.op) {
+        _ if !whole => &[],
+        Hands::Nothing => &[],
+        Hands::First => operands.get(..1).unwrap_or_default(),
+        Hands::FirstTwo => operands.get(..2).unwrap_or_default(),
+        Hands::Second => operands.get(1..).unwrap_or_default(),
+        Hands::All => operands,
+    };
+    taken.iter().copied().filter(|value| !value.is_empty()).collect()
+}
+
+/// What a walk met first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Met<'m> {
+    /// Linear layers, as node indices.
+    pub linear: BTreeSet<usize>,
+    /// Values where the walk was told to halt.
+    pub halted: BTreeSet<&'m str>,
+}
+
+impl Met<'_> {
+    /// The linear layer, if it is one and nothing else was met.
+    pub fn only(&self) -> Option<usize> {
+        match (self.linear.len(), self.halted.len()) {
+            (1, 0) => self.linear.first().copied(),
+            _ => None,
+        }
+    }
+}
+
+/// A graph with what depends on its inputs.
+pub(super) struct Flow<'g, 'm> {
+    pub graph: &'g Graph<'m>,
+    computed: HashMap<&'m str, u64>,
+    /// What depends on the inputs' values, and not just on their shapes.
+    content: HashSet<&'m str>,
+}
+
+/// Values that depend on what the inputs hold. Parameters that are repeated or cut by sizes computed from an input's
+/// shape do not.
+fn content<'m>(graph: &Graph<'m>) -> HashSet<&'m str> {
+    let mut content: HashSet<&str> = graph.inputs().into_iter().collect();
+    for node in graph.sorted_nodes() {
+        let depends = match node.op_type.as_str() {
+            "Shape" | "Size" | "ConstantOfShape" => false,
+            "Reshape" | "Expand" | "Tile" | "Slice" | "Split" | "Squeeze" | "Unsqueeze" | "Pad" => {
+                node.input.first().is_some_and(|data| content.contains(data.as_str()))
+            }
+            _ => uses(node).iter().any(|value| content.contains(value)),
+        };
+        if depends {
+            content.extend(node.output.iter().map(String::as_str).filter(|output| !output.is_empty()));
+        }
+    }
+    content
+}
+
+/// A walk that sees more values, or meets more layers, settles nothing.
+const SEEN: usize = 1000;
+const MET: usize = 8;
+
+impl<'g, 'm> Flow<'g, 'm> {
+    pub fn new(graph: &'g Graph<'m>) -> Self {
+        Self { graph, computed: graph.dependencies(), content: content(graph) }
+    }
+
+    /// Whether the value depends on an input of the graph.
+    pub fn is_computed(&self, value: &str) -> bool {
+        self.computed.contains_key(value)
+    }
+
+    /// Whether the value depends on what the inputs hold, and not just on their shapes.
+    pub fn is_content(&self, value: &str) -> bool {
+        self.content.contains(value)
+    }
+
+    /// Whether a node multiplies two values that depend on what the inputs hold.
+    pub fn is_between_activations(&self, node: &NodeProto) -> bool {
+        let View { op, operands, .. } = view(node);
+        op == "MatMul" && operands.iter().all(|operand| self.content.contains(operand))
+    }
+
+    /// Whether a node multiplies activations by a constant weight.
+    pub fn is_linear(&self, node: &NodeProto) -> bool {
+        self.activations(node).is_some()
+    }
+
+    /// Of a node that multiplies activations by a constant weight, the activations.
+    pub fn activations(&self, node: &'m NodeProto) -> Option<&'m str> {
+        self.activations_of(&view(node))
+    }
+
+    fn activations_of(&self, view: &View<'m>) -> Option<&'m str> {
+        let (&[a, b], "MatMul" | "com.microsoft.Attention") = (view.operands.as_slice(), view.op) else { return None };
+        let degree = |value| u8::from(self.is_computed(value)) + u8::from(self.content.contains(value));
+        match (degree(a), degree(b)) {
+            _ if a.is_empty() || b.is_empty() => None,
+            (0, 0) | (2, 2) => None,
+            // Two parameters, one at least repeated or cut to an input's shape: queries of a pooling head.
+            (of_a, of_b) if of_a >= of_b => Some(a),
+            _ => Some(b),
+        }
+    }
+
+    /// The value before nodes that change its type only.
+    pub fn settle(&self, value: &'m str) -> &'m str {
+        let mut value = value;
+        while let Some(node) = self.graph.producer(value) {
+            let first = node.output.first().is_some_and(|output| output == value);
+            match (node.op_type.as_str(), node.input.first()) {
+                (
+                    "Identity" | "Cast" | "CastLike" | "Dropout" | "QuantizeLinear" | "DequantizeLinear",
+                    Some(before),
+                ) if first => {
+                    value = before;
+                }
+                _ => break,
+            }
+        }
+        value
+    }
+
+    /// What comes to `value` from behind: the linear layers and the values of `halt` that are met first. `None` if
+    /// these are too many to settle anything.
+    pub fn behind(&self, value: &'m str, halt: impl Fn(&str) -> bool) -> Option<Met<'m>> {
+        let (mut met, mut seen, mut open) = (Met::default(), HashSet::new(), vec![value]);
+        while let Some(value) = open.pop() {
+            if !self.is_computed(value) || !seen.insert(value) {
+                continue;
+            }
+            if halt(value) {
+                met.halted.insert(value);
+            } else if let Some(index) = self.graph.producer_index(value) {
+                let node = &self.graph.nodes()[index];
+                if self.is_linear(node) {
+                    met.linear.insert(index);
+                } else {
+                    open.extend(self.before(node, value));
+                }
+            }
+            if seen.len() > SEEN || met.linear.len() + met.halted.len() > MET {
+                return None;
+            }
+        }
+        Some(met)
+    }
+
+    /// The one linear layer that is behind `value`.
+    pub fn only_behind(&self, value: &'m str) -> Option<usize> {
+        self.behind(value, |_| false)?.only()
+    }
+
+    /// The linear layers that `value` comes to first.
+    pub fn ahead(&self, value: &'m str) -> Option<Met<'m>> {
+        let (mut met, mut seen, mut open) = (Met::default(), HashSet::new(), vec![value]);
+        while let Some(value) = open.pop() {
+            if !seen.insert(value) {
+                continue;
+            }
+            for &index in self.graph.consumers(value) {
+                let node = &self.graph.nodes()[index];
+                if self.activations(node) == Some(value) {
+                    met.linear.insert(index);
+                } else {
+                    open.extend(self.after(node, value));
+                }
+            }
+            if seen.len() > SEEN || met.linear.len() > MET {
+                return None;
+            }
+        }
+        Some(met)
+    }
+
+    /// Whether what a linear layer gives is added to other activations, as on a residual stream, before another layer
+    /// takes it.
+    pub fn joins(&self, node: &'m NodeProto) -> bool {
+        let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+        let mut seen: HashSet<&str> = open.iter().copied().collect();
+        while let Some(value) = open.pop() {
+            for &index in self.graph.consumers(value) {
+                let user = &self.graph.nodes()[index];
+                let View { op, operands, .. } = view(user);
+                let joining = matches!(op, "Add" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization");
+                if joining && operands.iter().take(2).all(|operand| self.is_computed(operand)) {
+                    return true;
+                }
+                open.extend(self.after(user, value).into_iter().filter(|next| seen.insert(next)));
+            }
+            if seen.len() > SEEN {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The operands that a node hands on to its output `value`.
+    pub fn before(&self, node: &'m NodeProto, value: &str) -> Vec<&'m str> {
+        let output = node.output.iter().position(|output| output == value).unwrap_or(0);
+        handed(&view(node), output)
+    }
+
+    /// The outputs to which a node hands on its operand `value`.
+    pub fn after(&self, node: &'m NodeProto, value: &str) -> Vec<&'m str> {
+        let view = view(node);
+        let outputs = node.output.iter().enumerate().filter(|(_, output)| !output.is_empty());
+        let taking = outputs.filter(|(index, _)| handed(&view, *index).contains(&value));
+        taking.map(|(_, output)| output.as_str()).collect()
+    }
+}
