@@ -35,6 +35,7 @@
 pub mod cli;
 pub mod config;
 pub mod dataset;
+mod few;
 pub mod guard;
 pub mod onnx;
 pub mod pass;

@@ -28,6 +28,10 @@ enum Shape {
     FlatSequenceFirst,
     /// `[B, 1, T, I]`
     Deep,
+    /// `[B, I, T]`, with the weight on the left.
+    Left,
+    /// `[I, B * T]`, with `transA`.
+    TransA,
     /// `[B * T, I]`, and each sample has a little of the others in it.
     Mixed,
 }
@@ -98,6 +102,23 @@ fn variant(folder: &Path, wanted: Shape) -> PathBuf {
                 let turned = add("Transpose", "turned", &[&input], Some(("perm", turn)));
                 add("Reshape", "in", &[&turned, &flat], None)
             }
+            Shape::Left => {
+                let weight = add("Transpose", "weight", &[&product.input[1]], Some(("perm", &[1, 0])));
+                product.input[1] = add("Transpose", "in", &[&input], Some(("perm", &[0, 2, 1])));
+                weight
+            }
+            Shape::TransA => {
+                product.op_type = "Gemm".to_owned();
+                let trans_a = AttributeProto {
+                    name: "transA".to_owned(),
+                    r#type: attribute_proto::AttributeType::Int.into(),
+                    i: 1,
+                    ..Default::default()
+                };
+                product.attribute.push(trans_a);
+                let rows = add("Reshape", "rows", &[&input, &flat], None);
+                add("Transpose", "in", &[&rows], Some(("perm", &[1, 0])))
+            }
             Shape::Mixed => {
                 let mean = add("ReduceMean", "mean", &[&input], Some(("axes", &[0])));
                 let mean = add("Mul", "scaled", &[&mean, &little], None);
@@ -113,7 +134,10 @@ fn variant(folder: &Path, wanted: Shape) -> PathBuf {
         };
         match wanted {
             Shape::Plain => {}
-            Shape::Flat | Shape::Mixed | Shape::Deep => drop(add("Reshape", "out", &[&name("product"), &back], None)),
+            Shape::Left => drop(add("Transpose", "out", &[&name("product")], Some(("perm", &[0, 2, 1])))),
+            Shape::Flat | Shape::Mixed | Shape::Deep | Shape::TransA => {
+                drop(add("Reshape", "out", &[&name("product"), &back], None))
+            }
             Shape::SequenceFirst => drop(add("Transpose", "out", &[&name("product")], Some(("perm", turn)))),
             Shape::FlatSequenceFirst => {
                 let rows = add("Reshape", "unflat", &[&name("product"), &back_first], None);
@@ -151,7 +175,16 @@ fn scores(path: &Path, runtime: &dyn Runtime, limits: Limits) -> Result<Calibrat
 #[test]
 fn every_layout_gives_the_reference_scores() {
     let folder = tempfile::tempdir().unwrap();
-    for wanted in [Shape::Plain, Shape::Flat, Shape::SequenceFirst, Shape::FlatSequenceFirst, Shape::Deep] {
+    let shapes = [
+        Shape::Plain,
+        Shape::Flat,
+        Shape::SequenceFirst,
+        Shape::FlatSequenceFirst,
+        Shape::Deep,
+        Shape::Left,
+        Shape::TransA,
+    ];
+    for wanted in shapes {
         let path = variant(folder.path(), wanted);
         for runtime in runtimes() {
             // As many samples as tokens: no shape tells which axis is which.

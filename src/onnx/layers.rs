@@ -1,11 +1,11 @@
 //! Linear layers: constant 2-D weights with tower, block and role.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::graph::{Graph, label, uses};
 use super::names::{Named, named};
 use super::operand::{Product, is_product, product};
-use super::proto::{FunctionProto, NodeProto};
+use super::proto::NodeProto;
 use super::structure::{Part, Structure};
 use super::tensor::Weight;
 use super::towers::{Modality, Tower};
@@ -98,11 +98,12 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
     let endings: Vec<&'m str> =
         towers.iter().filter(|t| t.pooled).filter_map(|tower| graph.value(&tower.embedding)).collect();
     let structure = Structure::read(graph, &endings);
+    let hiding = hiding_functions(graph);
     let mut layers = Layers::default();
     let mut known: HashMap<(Modality, String), usize> = HashMap::new();
     for &index in graph.order() {
         let node = &graph.nodes()[index];
-        let hidden = hidden_product(graph, node);
+        let hidden = hidden_product(&hiding, node);
         let convolution = hidden.is_none() && is_pointwise(graph, node);
         let product_node = is_product(node) && !structure.is_between_activations(node);
         if !(product_node || convolution || hidden.is_some()) {
@@ -179,17 +180,22 @@ fn is_pointwise(graph: &Graph, node: &NodeProto) -> bool {
     node.op_type == "Conv" && !grouped && weight.is_some_and(|weight| kernel(&weight.tensor.dims))
 }
 
+/// Domain and name of the functions that hold products.
+fn hiding_functions<'m>(graph: &Graph<'m>) -> HashSet<(&'m str, &'m str)> {
+    let functions = graph.model.proto().functions.iter();
+    functions.filter(|f| f.node.iter().any(is_product)).map(|f| (&*f.domain, &*f.name)).collect()
+}
+
 /// Where a node's weights are out of reach, if it is no product itself and holds some: in its bodies, or in the
 /// function that it calls.
-fn hidden_product(graph: &Graph, node: &NodeProto) -> Option<String> {
+fn hidden_product(hiding: &HashSet<(&str, &str)>, node: &NodeProto) -> Option<String> {
     let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     if bodies.flat_map(|body| &body.node).any(is_product) {
         return Some("in a subgraph of this node; such weights are left alone".to_owned());
     }
-    let called =
-        |f: &&FunctionProto| f.name == node.op_type && f.domain == node.domain && f.node.iter().any(is_product);
-    graph.model.proto().functions.iter().find(called)?;
-    Some(format!("in the function {} that this node calls; such weights are left alone", node.op_type))
+    hiding
+        .contains(&(&*node.domain, &*node.op_type))
+        .then(|| format!("in the function {} that this node calls; such weights are left alone", node.op_type))
 }
 
 /// Nodes other than `user` that use the constant, also through the nodes that [`product`] looks through.

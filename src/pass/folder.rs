@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Error, ModelFiles};
+use crate::few::few;
 use crate::onnx::{self, Modality};
 
 /// Names of a text tower's file.
@@ -64,8 +65,7 @@ pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<Found, Error>
         (None, None, None) => match files.values().collect::<Vec<_>>().as_slice() {
             [one] if variant.is_none() => single(one, None),
             several => {
-                let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-                let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let names = few(several.iter().map(|path| path.display()));
                 return Err(Error::Conflict {
                     reason: format!("{}: which of its ONNX files to take cannot be told ({names})", folder.display()),
                     help: "give a file, or one a tower with --text and --vision, or choose a precision with --variant",

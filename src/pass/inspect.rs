@@ -1,14 +1,16 @@
 //! `inspect`: what was understood of a model, and what `rewrite` would edit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::Error;
 use super::site::Site;
 use crate::config::Config;
+use crate::few::few;
+use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::{
-    self, Evidence, Graph, Hints, Layers, Linear, Model, Opaque, Tower, edits_of, find_layers, find_towers,
-    input_roles, value_type,
+    Evidence, Graph, Hints, InputRole, Layers, Linear, Modality, Model, Opaque, Tower, edits_of, find_layers,
+    find_towers, input_roles, value_type,
 };
 use crate::report::{Inspection, LayerRow, TowerRow, ValueRow};
 
@@ -31,28 +33,33 @@ pub fn inspect(path: &Path, hints: &Hints, config: &Config) -> Result<Inspection
     unusual.extend(sites.iter().flat_map(of_the_site));
     unusual.extend(of_the_layers(&layers));
 
-    let mut chosen: BTreeMap<&str, Result<(), String>> = BTreeMap::new();
+    let mut chosen: BTreeSet<String> = BTreeSet::new();
     let mut selections = BTreeMap::new();
     for site in &sites {
         let wanted = config.recipe(site.modality())?.layers;
         match site.select(&wanted) {
-            Ok(layers) => {
-                for layer in layers {
-                    let own = site.layers.iter().find(|own| **own == layer).expect("chosen among them");
-                    chosen.insert(&own.weight.initializer, Ok(()));
-                }
-            }
+            Ok(layers) => chosen.extend(layers.into_iter().map(|layer| layer.weight.initializer)),
             Err(error) => unusual.push(format!("rewrite would stop: {error}")),
         }
         selections.insert(site.modality(), wanted);
     }
     let mut rows: Vec<LayerRow> = vec![];
     for layer in &layers.linear {
-        rows.push(linear_row(&model, layer, chosen.contains_key(&*layer.weight.initializer)));
+        rows.push(linear_row(&model, layer, chosen.contains(&layer.weight.initializer)));
     }
     rows.extend(layers.opaque.iter().map(opaque_row));
-    let roles = input_roles(&graph, hints).unwrap_or_default();
-    let role_of_input = |name: &str| roles.iter().find(|(own, _)| *own == name).and_then(|(_, role)| *role);
+    let roles: HashMap<&str, _> = input_roles(&graph, hints).unwrap_or_default().into_iter().collect();
+    let role = |info: &ValueInfoProto| roles.get(info.name.as_str()).copied().flatten();
+    let input = |info: &ValueInfoProto| ValueRow {
+        name: info.name.clone(),
+        value_type: value_type(info),
+        role: role(info).map_or("unknown", InputRole::name).to_owned(),
+    };
+    let output = |info: &ValueInfoProto| ValueRow {
+        name: info.name.clone(),
+        value_type: value_type(info),
+        role: role_of_output(&towers, &info.name),
+    };
     let proto = model.proto();
     Ok(Inspection {
         path: path.to_owned(),
@@ -61,25 +68,8 @@ pub fn inspect(path: &Path, hints: &Hints, config: &Config) -> Result<Inspection
         opsets: proto.opset_import.iter().map(|set| (domain(&set.domain).to_owned(), set.version)).collect(),
         exporter: format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned(),
         nodes: graph.nodes().len(),
-        inputs: graph
-            .inputs()
-            .into_iter()
-            .map(|name| ValueRow {
-                name: name.to_owned(),
-                value_type: value_type(&graph, name),
-                role: role_of_input(name).map_or("unknown", onnx::InputRole::name).to_owned(),
-            })
-            .collect(),
-        outputs: proto
-            .graph
-            .iter()
-            .flat_map(|graph| &graph.output)
-            .map(|output| ValueRow {
-                name: output.name.clone(),
-                value_type: value_type(&graph, &output.name),
-                role: role_of_output(&towers, &output.name),
-            })
-            .collect(),
+        inputs: model.graph().input.iter().filter(|info| roles.contains_key(info.name.as_str())).map(input).collect(),
+        outputs: model.graph().output.iter().map(output).collect(),
         towers: sites.iter().map(|site| tower_row(site, &selections[&site.modality()])).collect(),
         trouble,
         help,
@@ -110,7 +100,7 @@ fn tower_row(site: &Site, layers: &str) -> TowerRow {
             .chain(others)
             .collect(),
         tokens: match modality {
-            onnx::Modality::Text => {
+            Modality::Text => {
                 let [before, after] = site.tower.added;
                 let added = if before + after > 0 {
                     format!(", and {} rows that it adds", before + after)
@@ -119,7 +109,7 @@ fn tower_row(site: &Site, layers: &str) -> TowerRow {
                 };
                 Some(format!("{valid}{added}"))
             }
-            onnx::Modality::Vision => None,
+            Modality::Vision => None,
         },
         embedding: embedding.clone(),
         pooled: *pooled,
@@ -137,7 +127,7 @@ fn linear_row(model: &Model, layer: &Linear, selected: bool) -> LayerRow {
     let why = match (selected, &trouble) {
         (true, _) => "selected".to_owned(),
         (false, Some(trouble)) => trouble.clone(),
-        (false, None) if !layer.shared_with.is_empty() => format!("shared with {}", layer.shared_with.join(", ")),
+        (false, None) if !layer.shared_with.is_empty() => format!("shared with {}", few(&layer.shared_with)),
         (false, None) => "not asked for".to_owned(),
     };
     LayerRow {
@@ -191,7 +181,7 @@ fn of_the_file(model: &Model) -> Vec<String> {
     }
     let data: Vec<&str> = model.locations().iter().map(|(name, _)| name.as_str()).collect();
     if !data.is_empty() {
-        said.push(format!("its external data are in {}", data.join(", ")));
+        said.push(format!("its external data are in {}", few(data)));
     }
     said
 }
@@ -204,7 +194,7 @@ fn of_the_graph(graph: &Graph) -> Vec<String> {
     }
     if !others.is_empty() {
         let counts: Vec<String> = others.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-        said.push(format!("operators beyond ai.onnx, which tract may not know: {}", counts.join(", ")));
+        said.push(format!("operators beyond ai.onnx, which tract may not know: {}", few(counts)));
     }
     let proto = graph.model.proto();
     if !proto.functions.is_empty() {

@@ -15,6 +15,7 @@ use super::folder::siblings;
 use super::site::Site;
 use super::timing::Timing;
 use crate::config::{Config, Recipe};
+use crate::few::few;
 use crate::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
 use crate::report::{Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::uwm::{Scores, adaptive};
@@ -97,10 +98,9 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     for input in &inputs {
         let others = siblings(input);
         if !others.is_empty() {
-            let names: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
             data.notes.push(format!(
                 "not edited, though of the same model by their names: {}; `uwm-onnx apply --match layers` carries a patch over to them",
-                names.join(", ")
+                few(others.iter().map(|path| path.display()))
             ));
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::wanted::Wanted;
+use crate::few::few;
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{self, Graph, Hints, Layers, Linear, Modality, Opaque, Tower, find_layers, find_towers};
 use crate::runtime;
@@ -62,8 +63,7 @@ impl<'m> Site<'m> {
             for layer in &self.layers {
                 *counts.entry(&layer.role).or_default() += 1;
             }
-            let found: Vec<String> = counts.into_iter().map(|(role, count)| format!("{role} ({count})")).collect();
-            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+            let found = few(counts.into_iter().map(|(role, count)| format!("{role} ({count})")));
             onnx::Error::Layers { path: path.to_owned(), tower: self.modality().name(), reason, found }
         };
         let takes = Wanted::parse(wanted).map_err(none)?;
@@ -96,7 +96,7 @@ impl<'m> Site<'m> {
                 reason: format!(
                     "layer '{}' shares it with {}, which an edit would change too",
                     layer.node,
-                    layer.shared_with.join(", ")
+                    few(&layer.shared_with)
                 ),
             });
         }

@@ -187,21 +187,24 @@ impl Inspection {
     }
 }
 
-/// Columns as wide as their longest entry.
+/// Columns as wide as their longest entry, and no wider than a line of text; empty ones are left out.
 fn table(out: &mut String, rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let length = |cell: &String| cell.chars().count().min(WIDEST);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(length).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .filter(|(_, width)| **width > 0)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
+        let cells = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+        let cell = |(cell, width): (&String, &usize)| match cell.char_indices().nth(WIDEST) {
+            Some((cut, _)) => format!("{}…", &cell[..cut]),
+            None => format!("{cell:<width$}"),
+        };
+        let _ = writeln!(out, "{}", cells.map(cell).collect::<Vec<_>>().join("  ").trim_end());
     }
 }
+
+/// Names may have a megabyte.
+const WIDEST: usize = 160;
 
 /// Names come from the file: control characters in them must not reach the terminal.
 fn escaped(text: &str) -> String {

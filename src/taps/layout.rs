@@ -100,7 +100,11 @@ impl Layout {
 fn rows<'a>(input: &'a ArrayViewD<f32>) -> Option<CowArray<'a, f32, Ix2>> {
     let (&width, leading) = input.shape().split_last()?;
     let shape = (leading.iter().product::<usize>(), width);
-    input.to_shape(shape).ok()
+    if input.is_standard_layout() {
+        return input.to_shape(shape).ok();
+    }
+    // Turned axes: what follows wants the rows one after the other.
+    input.as_standard_layout().into_owned().into_shape_with_order(shape).ok().map(CowArray::from)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(in crate::onnx) fn added_rows(graph: &Graph, ids: &str) -> [usize; 2] {
     let mut open: VecDeque<&str> = lookups.filter_map(|node| node.output.first()).map(String::as_str).collect();
     let mut seen: HashSet<&str> = open.iter().copied().collect();
     while let Some(value) = open.pop_front().filter(|_| seen.len() < 1000) {
-        for &index in graph.consumers(value) {
+        for &index in graph.consumers(value).iter().take(1000) {
             let node = &graph.nodes()[index];
             if node.op_type == "Concat" {
                 let place = node.input.iter().position(|operand| operand == value).unwrap_or(0);

@@ -22,7 +22,9 @@ pub(super) fn view(node: &NodeProto) -> View<'_> {
     let input = |k: usize| node.input.get(k).map_or("", String::as_str);
     let every = |first: usize, step: usize| node.input.iter().skip(first).step_by(step).map(String::as_str).collect();
     let microsoft = node.domain == "com.microsoft";
-    if !microsoft && !matches!(&*node.domain, "" | "ai.onnx") {
+    let known = microsoft || matches!(&*node.domain, "" | "ai.onnx");
+    // No network joins so many values at a time.
+    if !known || node.input.len() > SEEN {
         return View { op: "", operands: vec![], codes: vec![] };
     }
     let (op, operands) = match node.op_type.as_str() {
@@ -149,7 +151,7 @@ fn content<'m>(graph: &Graph<'m>) -> HashSet<&'m str> {
     content
 }
 
-/// A walk that sees more values, or meets more layers, settles nothing.
+/// A walk that sees more values (or users or operands of one), or meets more layers, settles nothing.
 const SEEN: usize = 1000;
 const MET: usize = 8;
 
@@ -251,7 +253,11 @@ impl<'g, 'm> Flow<'g, 'm> {
             if !seen.insert(value) {
                 continue;
             }
-            for &index in self.graph.consumers(value) {
+            let consumers = self.graph.consumers(value);
+            if consumers.len() > SEEN {
+                return None;
+            }
+            for &index in consumers {
                 let node = &self.graph.nodes()[index];
                 if self.activations(node) == Some(value) {
                     met.linear.insert(index);
@@ -272,7 +278,11 @@ impl<'g, 'm> Flow<'g, 'm> {
         let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
         let mut seen: HashSet<&str> = open.iter().copied().collect();
         while let Some(value) = open.pop() {
-            for &index in self.graph.consumers(value) {
+            let consumers = self.graph.consumers(value);
+            if consumers.len() > SEEN {
+                return false;
+            }
+            for &index in consumers {
                 let user = &self.graph.nodes()[index];
                 let View { op, operands, .. } = view(user);
                 let joining = matches!(op, "Add" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization");

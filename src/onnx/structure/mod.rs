@@ -5,6 +5,8 @@ mod attention;
 mod flow;
 mod mlp;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -46,7 +48,8 @@ impl<'g, 'm> Structure<'g, 'm> {
         let behind = attention::find(&flow, &mut parts);
         mlp::find(&flow, &behind, &mut parts);
         for &embedding in embeddings {
-            let last = flow.only_behind(embedding);
+            // What is added to a stream is a part of a block, whatever it is.
+            let last = flow.only_behind(embedding).filter(|&node| !flow.joins(&graph.nodes()[node]));
             if let Some(node) = last.filter(|node| parts.get(node).is_none_or(|part| part.block.is_none())) {
                 parts.insert(node, Part { block: None, role: "projection".to_owned() });
             }

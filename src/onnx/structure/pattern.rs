@@ -175,6 +175,25 @@ impl Book {
     }
 }
 
+#[cfg(test)]
+impl Book {
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|(name, _)| *name).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn line(&self, line: usize) -> &(&'static str, Pattern) {
+        &self.0[line]
+    }
+
+    pub fn line_matches<'m>(&self, line: usize, flow: &Flow<'_, 'm>, value: &'m str) -> bool {
+        self.matches(flow, value, &self.0[line].1, Bindings::new()).is_some()
+    }
+}
+
 /// Codes are not exact.
 fn near(value: f64, wanted: f64) -> bool {
     (value - wanted).abs() <= wanted.abs() / 200.0

@@ -1,10 +1,13 @@
 //! What each input of a graph is.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Hints, InputShape, shape_of};
+use crate::few::few;
 use crate::onnx::graph::Graph;
+use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::proto::tensor_proto::DataType;
 
 /// What an input is, by the names that Hugging Face's processors use.
@@ -60,16 +63,16 @@ impl FromStr for InputRole {
 pub fn input_roles<'m>(graph: &Graph<'m>, hints: &Hints) -> Result<Vec<(&'m str, Option<InputRole>)>, String> {
     let names = graph.inputs();
     if let Some(missing) = hints.inputs.keys().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("it has no input '{missing}', which --input names; it has {}", names.join(", ")));
+        return Err(format!("it has no input '{missing}', which --input names; it has {}", few(&names)));
     }
     let lookups: Vec<Option<usize>> = names.iter().map(|name| rows_looked_up(graph, name)).collect();
     let most = lookups.iter().flatten().copied().max();
-    let mut roles: Vec<(&str, Option<InputRole>)> = vec![];
-    for (&name, &rows) in names.iter().zip(&lookups) {
-        let info = graph.model.graph().input.iter().find(|input| input.name == name);
-        let role = info.and_then(shape_of).and_then(|shape| role_of(&shape, rows, most));
-        roles.push((name, role));
-    }
+    let infos: HashMap<&str, &ValueInfoProto> =
+        graph.model.graph().input.iter().map(|info| (info.name.as_str(), info)).collect();
+    let role = |(&name, &rows): (&&'m str, &Option<usize>)| {
+        (name, infos.get(name).and_then(|info| shape_of(info)).and_then(|shape| role_of(&shape, rows, most)))
+    };
+    let mut roles: Vec<(&str, Option<InputRole>)> = names.iter().zip(&lookups).map(role).collect();
     // What is said wins: nothing else has that role then.
     for role in hints.inputs.values() {
         roles.iter_mut().filter(|(_, own)| *own == Some(*role)).for_each(|(_, own)| *own = None);

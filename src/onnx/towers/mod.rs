@@ -20,6 +20,7 @@ use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::type_proto::Value as Type;
 use super::proto::{TensorShapeProto, ValueInfoProto};
 use super::structure::added_rows;
+use crate::few::few;
 
 /// Which kind of input a tower embeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -140,8 +141,8 @@ pub fn find_towers(graph: &Graph, hints: &Hints) -> Result<Vec<Tower>, Error> {
                 Ok(Some((1 << *bit, shape)))
             }
             several => {
-                let names: Vec<&str> = several.iter().map(|(_, name)| *name).collect();
-                Err(fail(format!("{} could each be {}: pass --input NAME={wanted}", names.join(" and "), wanted)))
+                let names = few(several.iter().map(|(_, name)| *name));
+                Err(fail(format!("{names} could each be {wanted}: pass --input NAME={wanted} for the right one")))
             }
         }
     };
@@ -177,8 +178,7 @@ pub fn find_towers(graph: &Graph, hints: &Hints) -> Result<Vec<Tower>, Error> {
         });
     }
     if towers.is_empty() {
-        let all: Vec<String> = roles.iter().map(|(name, _)| describe(graph, name)).collect();
-        let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+        let all = few(roles.iter().map(|(name, _)| describe(graph, name)));
         return Err(fail(format!("none of its inputs is known for token ids or pixels ({all})")));
     }
     let each: Vec<u64> = towers.iter().map(|tower| tower.inputs).collect();
@@ -197,11 +197,8 @@ pub(super) fn describe(graph: &Graph, name: &str) -> String {
 }
 
 /// Element type and dimensions of a graph input or output, as far as the file says: `FLOAT [batch, 3, 224, 224]`.
-pub fn value_type(graph: &Graph, name: &str) -> String {
-    let graph = graph.model.graph();
-    let info = graph.input.iter().chain(&graph.output).find(|value| value.name == name);
-    let Some(Type::TensorType(tensor)) = info.and_then(|info| info.r#type.as_ref()).and_then(|t| t.value.as_ref())
-    else {
+pub fn value_type(info: &ValueInfoProto) -> String {
+    let Some(Type::TensorType(tensor)) = info.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
         return "no tensor, or of unknown type".to_owned();
     };
     let element = DataType::try_from(tensor.elem_type).map_or("of unknown type", |element| element.as_str_name());

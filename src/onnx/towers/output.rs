@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Hints, InputRole, InputShape, Modality, describe, shape_of};
+use crate::few::few;
 use crate::onnx::graph::{Graph, uses};
 use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::proto::tensor_proto::DataType;
@@ -61,18 +62,17 @@ pub(super) fn find(
         }
     };
     found.ok_or_else(|| {
-        let strangers = roles.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| describe(graph, name));
-        let strangers: Vec<String> = strangers.collect();
+        let mut strangers = roles.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| describe(graph, name)).peekable();
         match outputs.as_slice() {
-            [] if !strangers.is_empty() => format!(
+            [] if strangers.peek().is_some() => format!(
                 "no output depends on the {modality} input alone; what its other inputs are is not known ({}): pass --input NAME=ROLE for them",
-                strangers.join(", ")
+                few(strangers)
             ),
             [] => format!("no [batch, width] or [batch, tokens, width] float output depends on the {modality} input alone"),
-            several => {
-                let names: Vec<&str> = several.iter().map(|output| output.name.as_str()).collect();
-                format!("several outputs could be the {modality} embedding: {}: pass --embedding NAME", names.join(", "))
-            }
+            several => format!(
+                "several outputs could be the {modality} embedding: {}: pass --embedding NAME",
+                few(several.iter().map(|output| &output.name))
+            ),
         }
     })
 }

@@ -1,0 +1,275 @@
+//! Each pattern alone, and small networks, on graphs that are written as expressions: `(Op a b)` is a node, a number a
+//! constant of one element, a capital a weight of 2 x 2, any other word a graph input. What is written twice is
+//! computed once.
+
+use std::collections::HashMap;
+
+use prost::Message;
+
+use super::flow::Flow;
+use super::pattern::Bindings;
+use super::{BOOK, Structure};
+use crate::onnx::graph::Graph;
+use crate::onnx::model::Model;
+use crate::onnx::proto::tensor_proto::DataType;
+use crate::onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
+
+#[derive(Default)]
+struct Writer {
+    graph: GraphProto,
+    known: HashMap<String, String>,
+}
+
+impl Writer {
+    fn constant(&mut self, name: &str, dims: &[i64], values: &[f32]) {
+        self.graph.initializer.push(TensorProto {
+            name: name.to_owned(),
+            dims: dims.to_vec(),
+            data_type: DataType::Float.into(),
+            raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into()),
+            ..Default::default()
+        });
+    }
+
+    /// The value of an expression, which is read up to its end.
+    fn value(&mut self, words: &mut std::vec::IntoIter<String>) -> String {
+        let word = words.next().expect("a word");
+        if word == "(" {
+            let op = words.next().expect("an operator");
+            let mut input = vec![];
+            while words.as_slice().first().expect("a bracket") != ")" {
+                input.push(self.value(words));
+            }
+            words.next();
+            let text = format!("{op} {}", input.join(" "));
+            if let Some(known) = self.known.get(&text) {
+                return known.clone();
+            }
+            let output = format!("v{}", self.graph.node.len());
+            let (domain, op_type) = op.rsplit_once('.').map_or(("", &*op), |(domain, op)| (domain, op));
+            self.graph.node.push(NodeProto {
+                name: text.clone(),
+                op_type: op_type.to_owned(),
+                domain: domain.to_owned(),
+                input,
+                output: vec![output.clone()],
+                ..Default::default()
+            });
+            self.known.insert(text, output.clone());
+            return output;
+        }
+        if self.known.insert(word.clone(), word.clone()).is_none() {
+            match word.parse::<f32>() {
+                Ok(number) => self.constant(&word, &[], &[number]),
+                Err(_) if word.starts_with(char::is_uppercase) => self.constant(&word, &[2, 2], &[1.0, 2.0, 3.0, 4.0]),
+                Err(_) => self.graph.input.push(ValueInfoProto { name: word.clone(), ..Default::default() }),
+            }
+        }
+        word
+    }
+}
+
+/// Looks at the graph of an expression, and at the value of the whole.
+fn look<T>(expression: &str, look: impl FnOnce(&Graph, &str) -> T) -> T {
+    let mut writer = Writer::default();
+    let words: Vec<String> =
+        expression.replace('(', " ( ").replace(')', " ) ").split_whitespace().map(str::to_owned).collect();
+    let last = writer.value(&mut words.into_iter());
+    writer.graph.output.push(ValueInfoProto { name: last.clone(), ..Default::default() });
+    let opset = OperatorSetIdProto { domain: String::new(), version: 17 };
+    let proto =
+        ModelProto { ir_version: 8, opset_import: vec![opset], graph: Some(writer.graph), ..Default::default() };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), proto.encode_to_vec()).unwrap();
+    let model = Model::open(file.path()).unwrap();
+    let graph = Graph::new(&model).unwrap();
+    look(&graph, &last)
+}
+
+/// The name of the pattern that the whole of an expression matches, and what its variables stand for.
+fn matched(expression: &str) -> Option<(&'static str, Vec<String>)> {
+    look(expression, |graph, last| {
+        let flow = Flow::new(graph);
+        let names = BOOK.names();
+        let (name, bound): (_, Bindings) = BOOK.first(&flow, graph.value(last).unwrap(), &names)?;
+        Some((name, bound.values().map(|value| (*value).to_owned()).collect()))
+    })
+}
+
+/// Every way in which exporters write an activation or attention; the first that matches counts.
+const WRITTEN: [(&str, &str); 49] = [
+    ("erf-plus-1", "(Add (Erf (Div x 1.4142135)) 1)"),
+    ("erf-plus-1", "(Add 1 (Erf (Mul 0.70710677 x)))"),
+    ("cube", "(Pow x 3)"),
+    ("cube", "(Mul (Mul x x) x)"),
+    ("bent", "(Add x (Mul (Pow x 3) 0.044715))"),
+    ("bent", "(Add (Mul 0.044715 (Mul x (Mul x x))) x)"),
+    ("bent", "(Mul x (Add 1 (Mul 0.044715 (Mul x x))))"),
+    ("bent", "(Mul (Add (Mul (Pow x 2) 0.044715) 1) x)"),
+    ("bent", "(Add x (Mul (Mul 0.044715 x) (Mul x x)))"),
+    ("bent", "(Add x (Mul (Mul 0.044715 (Mul x x)) x))"),
+    ("scaled-bent", "(Mul 0.7978846 (Add x (Mul (Pow x 3) 0.044715)))"),
+    ("scaled-bent", "(Mul (Mul 0.7978846 x) (Add 1 (Mul 0.044715 (Mul x x))))"),
+    ("scaled-bent", "(Mul x (Add (Mul 0.0356774 (Mul x x)) 0.7978846))"),
+    ("tanh-plus-1", "(Add 1 (Tanh (Mul 0.7978846 (Add x (Mul (Pow x 3) 0.044715)))))"),
+    ("gelu", "(Gelu x)"),
+    ("gelu", "(com.microsoft.BiasGelu x B)"),
+    ("gelu", "(com.microsoft.FastGelu x B)"),
+    ("gelu-erf", "(Mul (Mul x (Add (Erf (Div x 1.4142135)) 1)) 0.5)"),
+    ("gelu-erf", "(Mul (Mul x 0.5) (Add (Erf (Mul x 0.70710677)) 1))"),
+    ("gelu-erf", "(Mul x (Mul 0.5 (Add (Erf (Div x 1.4142135)) 1)))"),
+    ("gelu-erf", "(Mul (Cast (Mul x (Cast (Add (Erf (Cast (Div x 1.4142135))) 1)))) 0.5)"),
+    ("gelu-tanh", "(Mul (Mul 0.5 x) (Add 1 (Tanh (Mul 0.7978846 (Add x (Mul 0.044715 (Pow x 3)))))))"),
+    ("gelu-tanh", "(Mul 0.5 (Mul x (Add 1 (Tanh (Mul 0.7978846 (Add x (Mul 0.044715 (Pow x 3))))))))"),
+    ("gelu-tanh", "(Mul x (Mul 0.5 (Add (Tanh (Mul 0.7978846 (Add x (Mul 0.044715 (Pow x 3))))) 1)))"),
+    ("quick-gelu", "(com.microsoft.QuickGelu x)"),
+    ("quick-gelu", "(Mul x (Sigmoid (Mul 1.702 x)))"),
+    ("silu", "(Swish x)"),
+    ("silu", "(Mul (Sigmoid x) x)"),
+    ("relu-squared", "(Pow (Relu x) 2)"),
+    ("relu-squared", "(Mul (Relu x) (Relu x))"),
+    ("relu", "(Relu x)"),
+    ("hard-swish", "(HardSwish x)"),
+    ("mish", "(Mish x)"),
+    ("geglu", "(Mul (Gelu x) y)"),
+    ("geglu", "(Mul y (Mul (Mul x (Add (Erf (Div x 1.4142135)) 1)) 0.5))"),
+    ("geglu", "(Mul (Mul x (Mul 0.5 (Add (Tanh (Mul 0.7978846 (Add x (Mul 0.044715 (Pow x 3))))) 1))) y)"),
+    ("geglu", "(Mul (Mul x (Sigmoid (Mul 1.702 x))) y)"),
+    ("swiglu", "(Mul (Mul x (Sigmoid x)) y)"),
+    ("reglu", "(Mul (Relu x) y)"),
+    ("glu", "(Mul y (Sigmoid x))"),
+    ("attention", "(MatMul (Softmax (MatMul x y)) z)"),
+    ("attention", "(MatMul (Cast (Softmax (Add (Mul (MatMul x (Transpose y)) 0.125) mask))) (Transpose z))"),
+    ("attention", "(MatMul (Where (IsNaN (Softmax (MatMul x y))) 0 (Softmax (MatMul x y))) z)"),
+    ("attention", "(MatMul (Transpose z) (Transpose (Softmax (MatMul x y))))"),
+    ("attention", "(Einsum (Softmax (Einsum x y)) z)"),
+    ("attention", "(Attention x y z)"),
+    ("attention", "(com.microsoft.MultiHeadAttention x y z B mask)"),
+    ("attention-packed", "(com.microsoft.MultiHeadAttention x)"),
+    ("attention-own", "(com.microsoft.Attention x W B mask)"),
+];
+
+#[test]
+fn every_pattern_is_matched_by_what_it_describes() {
+    for (name, expression) in WRITTEN {
+        assert_eq!(matched(expression).map(|(name, _)| name), Some(name), "{expression}");
+    }
+    // And no line of the book is there for nothing.
+    for line in 0..BOOK.len() {
+        let used = WRITTEN.iter().any(|(_, expression)| {
+            look(expression, |graph, last| BOOK.line_matches(line, &Flow::new(graph), graph.value(last).unwrap()))
+        });
+        assert!(used, "nothing matches line {line}: {:?}", BOOK.line(line));
+    }
+}
+
+#[test]
+fn variables_stand_for_the_activations() {
+    // In the order of the variables' names.
+    for (expression, want) in [
+        ("(MatMul (Softmax (MatMul a b)) c)", &["b", "a", "c"][..]),
+        ("(Mul (Relu a) b)", &["b", "a"]),
+        ("(Gelu (Cast a))", &["a"]),
+    ] {
+        assert_eq!(matched(expression).unwrap().1, want, "{expression}");
+    }
+}
+
+#[test]
+fn what_only_looks_alike_is_not_matched() {
+    for expression in [
+        // Not the same x, other numbers, a constant for x.
+        "(Add (Erf (Div x 2)) 1)",
+        "(Mul (Mul x (Add (Erf (Div z 1.4142135)) 1)) 0.5)",
+        "(Mul x (Add (Erf (Div x 1.4142135)) 1))",
+        "(Pow x 2)",
+        "(Relu 3)",
+        "(Tanh x)",
+        // A linear layer between, no softmax, constant keys.
+        "(MatMul (MatMul (Softmax (MatMul x y)) W) Z)",
+        "(MatMul (MatMul x y) z)",
+        "(MatMul (Softmax (MatMul x W)) y)",
+        "(Attention x W W)",
+    ] {
+        assert_eq!(matched(expression), None, "{expression}");
+    }
+}
+
+/// Block and role of the layer of each weight, which is a capital letter.
+fn roles(expression: &str) -> Vec<String> {
+    look(expression, |graph, last| {
+        let structure = Structure::read(graph, &[graph.value(last).unwrap()]);
+        let mut roles: Vec<String> = graph
+            .nodes()
+            .iter()
+            .enumerate()
+            .filter_map(|(index, node)| {
+                let weight = node.input.iter().find(|name| name.starts_with(char::is_uppercase))?;
+                let part = structure.part(index)?;
+                let block = part.block.map_or(String::new(), |block| format!("{block}."));
+                Some(format!("{weight} {block}{}", part.role))
+            })
+            .collect();
+        roles.sort();
+        roles
+    })
+}
+
+/// A block of attention and one of MLP on `x`, each with a residual.
+fn block(x: &str, number: usize) -> String {
+    let w = |letter: &str| format!("{letter}{number}");
+    let (q, k, v) =
+        (format!("(MatMul {x} {})", w("Q")), format!("(MatMul {x} {})", w("K")), format!("(MatMul {x} {})", w("V")));
+    let attention = format!("(MatMul (Reshape (MatMul (Softmax (MatMul {q} (Transpose {k}))) {v})) {})", w("O"));
+    let residual = format!("(Add {x} {attention})");
+    format!("(Add {residual} (MatMul (Gelu (MatMul {residual} {})) {}))", w("F"), w("G"))
+}
+
+#[test]
+fn blocks_are_counted() {
+    let two = block(&block("x", 0), 1);
+    let of = |n: usize| {
+        ["F{} {}.fc1", "G{} {}.fc2", "K{} {}.k_proj", "O{} {}.out_proj", "Q{} {}.q_proj", "V{} {}.v_proj"]
+            .map(|text| text.replace("{}", &n.to_string()))
+    };
+    let mut want: Vec<String> = of(0).into_iter().chain(of(1)).collect();
+    want.sort();
+    assert_eq!(roles(&two), want);
+    want.push("P projection".to_owned());
+    want.sort();
+    assert_eq!(roles(&format!("(MatMul (ReduceMean {two}) P)")), want);
+}
+
+#[test]
+fn other_forms_of_attention_and_mlp() {
+    for (expression, want) in [
+        // Queries, keys and values of one weight, of two, in one node with its attention.
+        (
+            "(Add x (MatMul (MatMul (Softmax (MatMul (Slice (MatMul x W) 0) (Slice (MatMul x W) 1))) (Slice (MatMul x W) 2)) O))",
+            &["O 0.out_proj", "W 0.in_proj"][..],
+        ),
+        (
+            "(Add x (MatMul (Attention (MatMul x Q) (Slice (MatMul x W) 0) (Slice (MatMul x W) 1)) O))",
+            &["O 0.out_proj", "Q 0.q_proj", "W 0.kv_proj"],
+        ),
+        ("(Add x (MatMul (com.microsoft.Attention x W) O))", &["O 0.out_proj", "W 0.in_proj"]),
+        // Queries that are parameters: a pooling head.
+        (
+            "(MatMul (Attention (Expand P shape) (MatMul x K) (MatMul x V)) O)",
+            &["K head.k_proj", "O projection", "V head.v_proj"],
+        ),
+        // Gates, of one weight and of two; an activation that the first layer's node has itself.
+        (
+            "(Add x (MatMul (Mul (Mul (MatMul x G) (Sigmoid (MatMul x G))) (MatMul x F)) H))",
+            &["F 0.fc1", "G 0.fc1_gate", "H 0.fc2"],
+        ),
+        ("(Add x (MatMul (Mul (Gelu (Slice (MatMul x F) 0)) (Slice (MatMul x F) 1)) H))", &["F 0.fc1", "H 0.fc2"]),
+        ("(Add x (MatMul (com.microsoft.GemmFastGelu x F) H))", &["F 0.fc1", "H 0.fc2"]),
+        // No residual: the two layers of a projection.
+        ("(MatMul (Gelu (MatMul x F)) H)", &["F head.fc1", "H projection"]),
+        // An activation that is not known settles nothing.
+        ("(Add x (MatMul (Elu (MatMul x F)) H))", &[]),
+    ] {
+        assert_eq!(roles(expression), want, "{expression}");
+    }
+}
