@@ -34,7 +34,7 @@ impl Scene {
             output: output.clone(),
             force: false,
             provenance,
-            match_layers: false,
+            match_layers: None,
             patch_out: None,
         };
         apply(&job, &|| false).map(|_| output)

@@ -288,7 +288,7 @@ proptest! {
                 output: output.clone(),
                 force: false,
                 provenance: true,
-                match_layers: false,
+                match_layers: None,
                 patch_out: None,
             };
             match uwm_onnx::pass::apply(&job, &|| false) {

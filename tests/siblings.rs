@@ -54,7 +54,7 @@ fn to_sibling(model: &Path, patch: &Path, output: &Path) -> Result<Applied, Erro
         output: output.to_owned(),
         force: false,
         provenance: true,
-        match_layers: true,
+        match_layers: Some(uwm_onnx::onnx::Hints::default()),
         patch_out: Some(output.with_extension("uwm")),
     };
     apply(&job, &|| false)
@@ -205,7 +205,7 @@ fn what_is_no_sibling_is_refused() {
         output: output.clone(),
         force: false,
         provenance: true,
-        match_layers: false,
+        match_layers: None,
         patch_out: None,
     };
     let error = apply(&job, &|| false).unwrap_err().to_string();

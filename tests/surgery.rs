@@ -147,7 +147,7 @@ fn job(folder: &Path, output: &str, provenance: bool) -> ApplyJob {
         output: folder.join(output),
         force: false,
         provenance,
-        match_layers: false,
+        match_layers: None,
         patch_out: None,
     }
 }

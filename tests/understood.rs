@@ -237,6 +237,57 @@ fn model(
     path.to_str().unwrap().to_owned()
 }
 
+/// A model of the zoo with something changed in its nodes.
+fn changed(folder: &Path, name: &str, change: impl Fn(&mut NodeProto)) -> String {
+    let mut model = ModelProto::decode(std::fs::read(zoo(name)).unwrap().as_slice()).unwrap();
+    model.graph.as_mut().unwrap().node.iter_mut().for_each(change);
+    let path = folder.join("changed.onnx");
+    std::fs::write(&path, model.encode_to_vec()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn names_confirm_and_their_disagreement_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |model: &str| -> Vec<(String, String)> {
+        let seen = inspect(&[model]);
+        let word = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        let row = |l: &Value| (format!("{} {}", word(&l["block"]), word(&l["role"])), word(&l["told_by"]));
+        seen["layers"].as_array().unwrap().iter().map(row).collect()
+    };
+    let right = told(zoo("hf_clip.ts_eager.onnx").to_str().unwrap());
+    // Names of the other block.
+    let swapped = changed(folder.path(), "hf_clip.ts_eager.onnx", |node| {
+        node.name =
+            node.name.replace("layers.0", "layers.x").replace("layers.1", "layers.0").replace("layers.x", "layers.1");
+    });
+    let disputed = told(&swapped);
+    for ((right, _), (found, told)) in right.iter().zip(&disputed) {
+        assert_eq!(right, found);
+        let (block, role) = right.split_once(' ').unwrap();
+        let want = match block {
+            "0" => format!("structure; its name says block.1.{role}"),
+            "1" => format!("structure; its name says block.0.{role}"),
+            _ => "structure and name".to_owned(),
+        };
+        assert_eq!(*told, want);
+    }
+    assert!(inspect(&[&swapped])["unusual"].to_string().contains("24 layers where name and structure disagree"));
+    // Names that say nothing, and an activation that is none of those known: then names alone tell.
+    let nameless = changed(folder.path(), "hf_clip.ts_eager.onnx", |node| node.name = String::new());
+    assert!(told(&nameless).iter().zip(&right).all(|(a, b)| a.0 == b.0 && a.1 == "structure"));
+    let strange = |node: &mut NodeProto| {
+        if node.op_type == "Sigmoid" {
+            node.op_type = "HardSigmoid".to_owned();
+        }
+    };
+    let strange = changed(folder.path(), "hf_clip.ts_eager.onnx", strange);
+    for ((found, told), (right, _)) in told(&strange).iter().zip(&right) {
+        assert_eq!(found, right);
+        assert_eq!(told, if found.contains("fc") { "name" } else { "structure and name" });
+    }
+}
+
 #[test]
 fn what_the_user_says_wins() {
     let folder = tempfile::tempdir().unwrap();

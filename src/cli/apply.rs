@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use super::Format;
+use super::model::HintArgs;
 use super::progress::Bars;
+use crate::onnx::Hints;
 use crate::pass::{ApplyJob, Error, Observer, apply, revert};
 
 /// Edit a model as a patch says, without data and without running it.
@@ -22,6 +24,8 @@ pub struct Apply {
     /// from another exporter.
     #[arg(long = "match", value_enum, value_name = "HOW")]
     matching: Option<Matching>,
+    #[command(flatten)]
+    hints: HintArgs,
     /// Write the patch for this very model, which reverts it.
     #[arg(long, value_name = "FILE", requires = "matching")]
     patch_out: Option<PathBuf>,
@@ -45,6 +49,14 @@ enum Matching {
 impl Apply {
     /// Does the job and returns what goes to stdout.
     pub fn run(self) -> Result<String, Error> {
+        let hints = self.hints.hints();
+        if self.matching.is_none() && hints != Hints::default() {
+            return Err(Error::Conflict {
+                reason: "--input and --embedding say what a graph is, and without --match layers it is not looked at"
+                    .to_owned(),
+                help: "leave them out, or pass --match layers",
+            });
+        }
         let bars = Bars::new();
         let job = ApplyJob {
             model: self.model,
@@ -52,7 +64,7 @@ impl Apply {
             output: self.output,
             force: self.force,
             provenance: !self.no_provenance,
-            match_layers: self.matching.is_some(),
+            match_layers: self.matching.map(|_| hints),
             patch_out: self.patch_out,
         };
         let applied = apply(&job, &|| bars.cancelled())?;

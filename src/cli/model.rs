@@ -8,6 +8,25 @@ use crate::config::Config;
 use crate::onnx::{Hints, InputRole, Modality};
 use crate::pass::{Error, ModelFiles, find_models};
 
+/// What the user says of a graph.
+#[derive(Args, Clone)]
+pub struct HintArgs {
+    /// What an input of the graph is, where that is not found or found wrong: input_ids, attention_mask,
+    /// token_type_ids, position_ids or pixel_values.
+    #[arg(long = "input", value_name = "NAME=ROLE", value_parser = input_role)]
+    inputs: Vec<(String, InputRole)>,
+    /// The value a tower ends with, where that is not found or found wrong.
+    #[arg(long = "embedding", value_name = "NAME")]
+    embeddings: Vec<String>,
+}
+
+impl HintArgs {
+    /// What is said.
+    pub fn hints(&self) -> Hints {
+        Hints { inputs: self.inputs.iter().cloned().collect(), embeddings: self.embeddings.clone() }
+    }
+}
+
 /// The model and what is known of its graph.
 #[derive(Args, Clone)]
 #[command(group = clap::ArgGroup::new("files").required(true).multiple(true).args(["model", "text", "vision"]))]
@@ -25,13 +44,8 @@ pub struct ModelArgs {
     /// Of a folder, take the files of that precision: fp16 for text_model_fp16.onnx.
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// What an input of the graph is, where that is not found or found wrong: input_ids, attention_mask,
-    /// token_type_ids, position_ids or pixel_values.
-    #[arg(long = "input", value_name = "NAME=ROLE", value_parser = input_role)]
-    inputs: Vec<(String, InputRole)>,
-    /// The value a tower ends with, where that is not found or found wrong.
-    #[arg(long = "embedding", value_name = "NAME")]
-    embeddings: Vec<String>,
+    #[command(flatten)]
+    hints: HintArgs,
     /// Which layers to edit, for a tower (text:out_proj, vision:fc2[8..]) or for both: roles, ranges of blocks, or
     /// globs on node or initializer names, parted by commas [default: text:out_proj, vision:fc2].
     #[arg(long, value_name = "[TOWER:]LAYERS")]
@@ -59,7 +73,7 @@ impl ModelArgs {
 
     /// What the user says of inputs and embeddings.
     pub fn hints(&self) -> Hints {
-        Hints { inputs: self.inputs.iter().cloned().collect(), embeddings: self.embeddings.clone() }
+        self.hints.hints()
     }
 
     /// The configuration named, or beside the model, with these layers.
@@ -68,23 +82,31 @@ impl ModelArgs {
             Some(path) => Config::read(&path)?,
             None => Config::default(),
         };
-        let mut said: [Vec<&str>; 2] = [vec![], vec![]];
-        for layers in &self.layers {
-            let (for_text, for_vision) = (layers.strip_prefix("text:"), layers.strip_prefix("vision:"));
-            if for_vision.is_none() {
-                said[0].push(for_text.unwrap_or(layers));
-            }
-            if for_text.is_none() {
-                said[1].push(for_vision.unwrap_or(layers));
-            }
-        }
-        for (tower, said) in [&mut config.text, &mut config.vision].into_iter().zip(said) {
-            if !said.is_empty() {
-                tower.layers = Some(said.join(","));
-            }
-        }
+        let [text, vision] = by_tower(&self.layers);
+        config.text.layers = text.or(config.text.layers);
+        config.vision.layers = vision.or(config.vision.layers);
         Ok(config)
     }
+}
+
+/// What is selected in the text tower and in the vision tower. A tower holds up to the next one in the same list; before
+/// the first, both are meant.
+fn by_tower(lists: &[String]) -> [Option<String>; 2] {
+    let towers = [Modality::Text, Modality::Vision];
+    let mut said: [Vec<&str>; 2] = [vec![], vec![]];
+    for list in lists {
+        let mut meant = None;
+        for term in list.split(',').map(str::trim) {
+            let named = |tower: &Modality| Some((*tower, term.strip_prefix(tower.name())?.strip_prefix(':')?));
+            let (tower, term) =
+                towers.iter().find_map(named).map_or((meant, term), |(tower, rest)| (Some(tower), rest));
+            meant = tower;
+            for (said, _) in said.iter_mut().zip(towers).filter(|(_, own)| meant.is_none_or(|meant| meant == *own)) {
+                said.push(term);
+            }
+        }
+    }
+    said.map(|terms| (!terms.is_empty()).then(|| terms.join(",")))
 }
 
 /// A file in the folder of a model, or above it when that is called `onnx` (the Hugging Face layout).
@@ -96,4 +118,20 @@ pub fn find_beside(files: &ModelFiles, name: &str) -> Option<PathBuf> {
             folder.file_name().filter(|folder| *folder == Path::new("onnx")).map(|_| folder.with_file_name(name));
         std::iter::once(own).chain(above).find(|path| path.is_file())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tower_holds_up_to_the_next() {
+        let said = |lists: &[&str]| by_tower(&lists.iter().map(|list| (*list).to_owned()).collect::<Vec<_>>());
+        let both = |text: &str, vision: &str| [Some(text.to_owned()), Some(vision.to_owned())];
+        assert_eq!(said(&[]), [None, None]);
+        assert_eq!(said(&["fc2"]), both("fc2", "fc2"));
+        assert_eq!(said(&["text:fc1, fc2"]), [Some("fc1,fc2".to_owned()), None]);
+        assert_eq!(said(&["text:out_proj,vision:fc2[8..],projection"]), both("out_proj", "fc2[8..],projection"));
+        assert_eq!(said(&["fc1,vision:fc2", "text:*x*"]), both("fc1,*x*", "fc1,fc2"));
+    }
 }

@@ -157,13 +157,13 @@ fn place(node: &NodeProto, part: Option<&Part>) -> Place {
     let Named { module, role, block } = named(node);
     match (part, role) {
         (Some(part), said) => {
-            let other_block = block.zip(part.block).is_some_and(|(named, found)| named != found);
-            let evidence = match said {
-                Some(said) if said != part.role || other_block => {
-                    Evidence::Disputed(block.map_or(said.clone(), |block| format!("block.{block}.{said}")))
-                }
-                Some(_) => Evidence::Both,
-                None => Evidence::Structure,
+            let other_block = block.zip(part.block).filter(|(named, found)| named != found).map(|(named, _)| named);
+            let other_role = said.as_ref().filter(|said| **said != part.role);
+            let evidence = match (other_block, other_role) {
+                (None, None) if said.is_some() => Evidence::Both,
+                (None, None) => Evidence::Structure,
+                (None, Some(role)) => Evidence::Disputed(role.clone()),
+                (Some(block), role) => Evidence::Disputed(format!("block.{block}.{}", role.unwrap_or(&part.role))),
             };
             Place { block: part.block, role: part.role.clone(), evidence, module }
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::files::{check, check_plain, write_model, write_plain};
 use super::matching::{Matched, for_sibling};
-use crate::onnx::{self, Graph, Model, Names, Outputs, Patch, Plan, is_edited};
+use crate::onnx::{self, Graph, Hints, Model, Names, Outputs, Patch, Plan, is_edited};
 use crate::report::{Applied, AppliedLayer, FileId, Reverted};
 
 /// Everything `apply` is told.
@@ -21,8 +21,9 @@ pub struct ApplyJob {
     pub force: bool,
     /// Whether the edited file says in its metadata what was done to it.
     pub provenance: bool,
-    /// Whether the patch may have been made for the same weights in another file: layers are found by what they are.
-    pub match_layers: bool,
+    /// If the patch may have been made for the same weights in another file: layers are found by what they are, with
+    /// what the user says of the graph.
+    pub match_layers: Option<Hints>,
     /// Where the patch for this very model goes, if layers were matched.
     pub patch_out: Option<PathBuf>,
 }
@@ -44,10 +45,10 @@ pub fn apply(job: &ApplyJob, stop: &(dyn Fn() -> bool + Sync)) -> Result<Applied
         check_plain(&mut outputs, &[&job.model, &job.patch], path, job.force)?;
     }
     let graph = Graph::new(&model)?;
-    let (patch, bytes, matched) = match job.match_layers {
-        false => (given, given_bytes, Matched::default()),
-        true => {
-            let (patch, matched) = for_sibling(&graph, &given)?;
+    let (patch, bytes, matched) = match &job.match_layers {
+        None => (given, given_bytes, Matched::default()),
+        Some(hints) => {
+            let (patch, matched) = for_sibling(&graph, hints, &given)?;
             let bytes = patch.to_bytes();
             (patch, bytes, matched)
         }
@@ -58,7 +59,7 @@ pub fn apply(job: &ApplyJob, stop: &(dyn Fn() -> bool + Sync)) -> Result<Applied
     let plan = Plan::apply(&graph, &patch, &names, job.provenance.then_some(&bytes))?;
     let (checked, written) = rayon::join(
         // A patch that was just made for this model fits it.
-        || if job.match_layers { Ok(()) } else { patch.check_source(&model) },
+        || if job.match_layers.is_some() { Ok(()) } else { patch.check_source(&model) },
         || write_model(&mut outputs, &model, &plan, &names, &job.output, stop).and_then(|_| outputs.sync()),
     );
     checked?;

@@ -22,9 +22,9 @@ const SAME: f64 = 0.9;
 ///
 /// # Errors
 /// [`onnx::Error::Patch`] if a layer of a tower that the model has is not found, or not for sure.
-pub fn for_sibling(graph: &Graph, patch: &Patch) -> Result<(Patch, Matched), Error> {
+pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch, Matched), Error> {
     let model = graph.model;
-    let sites = Site::find(graph, &Hints::default())?;
+    let sites = Site::find(graph, hints)?;
     let mismatch = |reason: String| onnx::Error::Patch { path: model.path().to_owned(), reason };
     let mut matched = Matched::default();
     let mut selections = vec![];

@@ -63,6 +63,9 @@ impl Term {
         if text.is_empty() {
             return Err("one is empty".to_owned());
         }
+        if text.starts_with("text:") || text.starts_with("vision:") {
+            return Err(format!("in '{text}' the tower is one too many: it is the one that this is said of"));
+        }
         if text.contains(['*', '?', '/']) || text.contains("::") {
             return Ok(Self::Name(WildMatch::new(text)));
         }
@@ -157,6 +160,7 @@ mod tests {
             ("", "is empty"),
             ("fc2,,fc1", "is empty"),
             ("fc2[1..", "not closed"),
+            ("text:fc2", "one too many"),
             ("fc2[a]", "no number"),
             ("fc2[1..b]", "no number"),
             ("block.x.fc2", "no number"),

@@ -39,7 +39,7 @@ fn edit(model: &Path, patch: &Path, output: &Path, force: bool) -> Result<Applie
         output: output.to_owned(),
         force,
         provenance: true,
-        match_layers: false,
+        match_layers: None,
         patch_out: None,
     };
     apply(&job, &|| false)

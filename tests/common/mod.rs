@@ -85,7 +85,7 @@ pub fn apply_patch(model: &Path, patch: &uwm_onnx::onnx::Patch, output: &Path) {
         output: output.to_owned(),
         force: true,
         provenance: true,
-        match_layers: false,
+        match_layers: None,
         patch_out: None,
     };
     uwm_onnx::pass::apply(&job, &|| false).unwrap();
