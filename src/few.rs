@@ -1,30 +1,46 @@
-//! Lists in messages.
+//! Names from files, and lists of them, in messages: short, whatever the file holds.
 
 use std::fmt::Display;
 
+/// Names of a list that are shown.
+const SHOWN: usize = 8;
+/// Characters of a name that are shown.
+const LONGEST: usize = 160;
+
 /// Names parted by commas; of many, the first and how many more there are. "none" if there are none.
 pub fn few<T: Display>(names: impl IntoIterator<Item = T>) -> String {
-    const SHOWN: usize = 8;
-    let mut names = names.into_iter();
-    let mut text = names.by_ref().take(SHOWN).map(|name| name.to_string()).collect::<Vec<_>>().join(", ");
-    match names.count() {
-        0 if text.is_empty() => "none".to_owned(),
-        0 => text,
-        more => {
-            text += &format!(" and {more} more");
-            text
-        }
+    let names: Vec<T> = names.into_iter().collect();
+    few_of(&names, T::to_string)
+}
+
+/// The same for things that have to be described first.
+pub fn few_of<T>(things: &[T], describe: impl Fn(&T) -> String) -> String {
+    let text = things.iter().take(SHOWN).map(|thing| cut(&describe(thing))).collect::<Vec<_>>().join(", ");
+    match things.len() {
+        0 => "none".to_owned(),
+        1..=SHOWN => text,
+        all => format!("{text} and {} more", all - SHOWN),
+    }
+}
+
+/// A name, the end left out if it is long.
+pub fn cut(name: &str) -> String {
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::few;
+    use super::*;
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_lists_and_names_are_cut() {
         assert_eq!(few(Vec::<String>::new()), "none");
         assert_eq!(few(["a", "b"]), "a, b");
         assert_eq!(few(0..10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+        assert_eq!(cut(&"ü".repeat(160)).chars().count(), 160);
+        assert_eq!(cut(&"ü".repeat(161)), "ü".repeat(160) + "…");
     }
 }

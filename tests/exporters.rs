@@ -13,7 +13,7 @@ use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{self, Batch, Samples};
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model};
-use uwm_onnx::pass::{Calibration, Site, calibrate, inspect};
+use uwm_onnx::pass::{Calibration, ModelFiles, Site, calibrate, inspect};
 
 fn zoo() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(common::root("tests/fixtures/zoo")).unwrap();
@@ -281,7 +281,8 @@ fn inspect_says_the_same_as_ever() {
     settings.bind(|| {
         for path in zoo() {
             let shown = path.strip_prefix(common::root("")).unwrap();
-            let found = inspect(shown, &Hints::default(), &Config::default()).unwrap();
+            let file = ModelFiles::Single { path: shown.to_owned(), only: None };
+            let found = inspect(&file, &Hints::default(), &Config::default()).unwrap().remove(0);
             insta::assert_snapshot!(name(&path), found.to_text());
         }
     });

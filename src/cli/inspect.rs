@@ -7,6 +7,7 @@ use clap::Args as ClapArgs;
 use super::Format;
 use super::model::ModelArgs;
 use crate::pass::{Error, inspect};
+use crate::report::{Inspection, inspections_json};
 
 /// Show what was understood of a model: inputs and outputs, towers, every linear layer with block and role, and which
 /// of them `rewrite` would edit. Works on any ONNX file; nothing is run.
@@ -27,10 +28,10 @@ impl Args {
     pub fn run(self) -> Result<String, Error> {
         let files = self.model.files()?;
         let (hints, config) = (self.model.hints(), self.model.config(self.config, &files)?);
-        let found = files.inputs().iter().map(|path| inspect(path, &hints, &config)).collect::<Result<Vec<_>, _>>()?;
+        let found = inspect(&files, &hints, &config)?;
         Ok(match self.format {
-            Format::Human => found.iter().map(|one| one.to_text()).collect::<Vec<_>>().join("\n"),
-            Format::Json => found.iter().map(|one| one.to_json()).collect(),
+            Format::Human => found.iter().map(Inspection::to_text).collect::<Vec<_>>().join("\n"),
+            Format::Json => inspections_json(&found),
         })
     }
 }

@@ -23,7 +23,7 @@ pub struct HintArgs {
 impl HintArgs {
     /// What is said.
     pub fn hints(&self) -> Hints {
-        Hints { inputs: self.inputs.iter().cloned().collect(), embeddings: self.embeddings.clone() }
+        Hints { inputs: self.inputs.iter().cloned().collect(), embeddings: self.embeddings.clone(), only: None }
     }
 }
 
@@ -47,7 +47,7 @@ pub struct ModelArgs {
     #[command(flatten)]
     hints: HintArgs,
     /// Which layers to edit, for a tower (text:out_proj, vision:fc2[8..]) or for both: roles, ranges of blocks, or
-    /// globs on node or initializer names, parted by commas [default: text:out_proj, vision:fc2].
+    /// globs on names of nodes, initializers or PyTorch modules, parted by commas [default: text:out_proj, vision:fc2].
     #[arg(long, value_name = "[TOWER:]LAYERS")]
     layers: Vec<String>,
 }
@@ -61,11 +61,17 @@ fn input_role(text: &str) -> Result<(String, InputRole), String> {
 impl ModelArgs {
     /// The files.
     pub fn files(&self) -> Result<ModelFiles, Error> {
+        if self.variant.is_some() && !self.model.as_ref().is_some_and(|path| path.is_dir()) {
+            return Err(Error::Conflict {
+                reason: "--variant chooses among the files of a folder, and no folder was given".to_owned(),
+                help: "give the folder, or the file of that precision without --variant",
+            });
+        }
         Ok(match (&self.model, &self.text, &self.vision) {
             (None, Some(text), Some(vision)) => ModelFiles::Pair { text: text.clone(), vision: vision.clone() },
             (None, Some(path), None) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Text) },
             (None, None, Some(path)) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Vision) },
-            (Some(folder), ..) if folder.is_dir() => find_models(folder, self.variant.as_deref())?.files,
+            (Some(folder), ..) if folder.is_dir() => find_models(folder, self.variant.as_deref())?,
             (Some(path), ..) => ModelFiles::Single { path: path.clone(), only: None },
             (None, None, None) => unreachable!("clap requires one of them"),
         })

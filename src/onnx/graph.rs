@@ -123,6 +123,19 @@ impl<'m> Graph<'m> {
         }
     }
 
+    /// The constant behind `value`, seen also through `Cast` and `DequantizeLinear`, a few of them.
+    pub fn behind_casts(&self, value: &str) -> Option<Result<Constant<'m>, String>> {
+        let mut value = value;
+        for _ in 0..16 {
+            if let Some(constant) = self.held(value) {
+                return Some(constant);
+            }
+            let passes = |node: &&NodeProto| matches!(&*node.op_type, "Identity" | "Cast" | "DequantizeLinear");
+            value = self.producer(value).filter(passes)?.input.first()?;
+        }
+        None
+    }
+
     /// For every value, which of the graph's true inputs it depends on: bit `i` of the set is input `i` of
     /// [`Graph::inputs`]; bit 63 stands for all from the 64th on. Constants are absent.
     pub fn dependencies(&self) -> HashMap<&'m str, u64> {

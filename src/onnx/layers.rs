@@ -5,24 +5,18 @@ use std::collections::{HashMap, HashSet};
 use super::graph::{Graph, label, uses};
 use super::names::{Named, named};
 use super::operand::{Product, is_product, product};
-use super::proto::NodeProto;
+use super::proto::{GraphProto, NodeProto};
 use super::structure::{Part, Structure};
 use super::tensor::Weight;
 use super::towers::{Modality, Tower};
+use crate::few::cut;
 
 /// The place of a layer in its network, and how it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Number of its transformer block.
-    pub block: Option<usize>,
-    /// What it is there: `q_proj`, `k_proj`, `v_proj`, `in_proj` (several of them in one), `out_proj`, `fc1`,
-    /// `fc1_gate`, `fc2`; the same with `head.` for what comes after the blocks, as pooling by attention; `projection`
-    /// for the last one before the embedding; else `unknown`.
-    pub role: String,
-    /// What tells.
-    pub evidence: Evidence,
-    /// The PyTorch module it was exported from, if the exporter left its path.
-    pub module: String,
+struct Place {
+    block: Option<usize>,
+    role: String,
+    evidence: Evidence,
+    module: String,
 }
 
 /// What tells a layer's role.
@@ -47,20 +41,33 @@ pub struct Linear {
     pub modality: Modality,
     /// Number of its transformer block, where it is in one.
     pub block: Option<usize>,
-    /// Its role, as in [`Place`].
+    /// What it is there: `q_proj`, `k_proj`, `v_proj`, `in_proj` (several of them in one), `out_proj`, `fc1`,
+    /// `fc1_gate`, `fc2`; the same with `head.` for what comes after the blocks, as pooling by attention; `projection`
+    /// for the last one before the embedding; else `unknown`.
     pub role: String,
     /// What tells the role.
     pub evidence: Evidence,
-    /// The node's name (its place and operator where it has none).
+    /// The PyTorch module it was exported from, where the exporter left its path; else empty.
+    pub module: String,
+    /// The node's name (its place and operator where it has none); of several, the first one's.
     pub node: String,
-    /// Name of the value it multiplies.
+    /// The values it multiplies: one, or where its weight serves several nodes (tied), one a node.
+    pub uses: Vec<Use>,
+    /// Its weight.
+    pub weight: Weight,
+    /// Nodes that use the same tensor and are none of this layer; of many, the first ones.
+    pub shared_with: Vec<String>,
+}
+
+/// A product with a layer's weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// Name of the value that is multiplied.
     pub input: String,
     /// Whether the weight's inputs run along that value's last axis but one, and not along its last.
     pub across: bool,
-    /// Its weight.
-    pub weight: Weight,
-    /// Other nodes that use the same initializer.
-    pub shared_with: Vec<String>,
+    /// Index of the node.
+    node: usize,
 }
 
 /// A node with weights that this tool does not edit.
@@ -70,7 +77,7 @@ pub struct Opaque {
     pub modality: Option<Modality>,
     /// Number of its transformer block, where it is in one.
     pub block: Option<usize>,
-    /// Its role, as in [`Place`].
+    /// Its role, as in [`Linear`].
     pub role: String,
     /// The node's name.
     pub node: String,
@@ -105,7 +112,7 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
         let node = &graph.nodes()[index];
         let hidden = hidden_product(&hiding, node);
         let convolution = hidden.is_none() && is_pointwise(graph, node);
-        let product_node = is_product(node) && !structure.is_between_activations(node);
+        let product_node = is_product(node) && !structure.is_between_activations(index, node);
         if !(product_node || convolution || hidden.is_some()) {
             continue;
         }
@@ -114,7 +121,7 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
             continue;
         }
         let tower = towers.iter().find(|tower| inputs & !tower.inputs == 0);
-        let Place { block, role, evidence, .. } = place(node, structure.part(index));
+        let Place { block, role, evidence, module } = place(node, structure.part(index));
         let name = if node.name.is_empty() { label(node, index) } else { node.name.clone() };
         let found = match (hidden, convolution) {
             (Some(hidden), _) => Err(hidden),
@@ -123,25 +130,25 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
         };
         match (found, tower) {
             (Ok(Product { input, across, weight }), Some(tower)) => {
-                // A tensor is one layer, however often it is used.
-                let first = known.entry((tower.modality, weight.initializer.clone())).or_insert(layers.linear.len());
-                if *first < layers.linear.len() {
-                    continue;
+                let used = Use { input: input.to_owned(), across, node: index };
+                let tied = known.entry((tower.modality, weight.initializer.clone())).or_insert(layers.linear.len());
+                match layers.linear.get_mut(*tied).filter(|first| first.weight == weight) {
+                    Some(first) => first.uses.push(used),
+                    None => layers.linear.push(Linear {
+                        modality: tower.modality,
+                        block,
+                        role,
+                        evidence,
+                        module,
+                        node: name,
+                        uses: vec![used],
+                        weight,
+                        shared_with: vec![],
+                    }),
                 }
-                layers.linear.push(Linear {
-                    modality: tower.modality,
-                    block,
-                    role,
-                    evidence,
-                    node: name,
-                    input: input.to_owned(),
-                    across,
-                    shared_with: other_users(graph, &weight.initializer, index),
-                    weight,
-                });
             }
             (Ok(Product { weight, .. }), None) => {
-                let weight = format!("'{}', of no tower or of several", weight.initializer);
+                let weight = format!("'{}', of no tower or of several", cut(&weight.initializer));
                 layers.opaque.push(Opaque { modality: None, block, role, node: name, weight });
             }
             (Err(weight), tower) => {
@@ -149,8 +156,19 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
             }
         }
     }
+    let mut users: HashMap<String, Vec<usize>> = HashMap::new();
+    for layer in &mut layers.linear {
+        let initializer = &layer.weight.initializer;
+        let all = users.entry(initializer.clone()).or_insert_with(|| users_of(graph, initializer));
+        let own: HashSet<usize> = layer.uses.iter().map(|used| used.node).collect();
+        let others = all.iter().filter(|user| !own.contains(user)).take(MANY);
+        layer.shared_with = others.map(|&user| cut(&label(&graph.nodes()[user], user))).collect();
+    }
     layers
 }
+
+/// Others than these need not be named.
+const MANY: usize = 9;
 
 /// Structure first; the name confirms, or serves alone.
 fn place(node: &NodeProto, part: Option<&Part>) -> Place {
@@ -174,7 +192,7 @@ fn place(node: &NodeProto, part: Option<&Part>) -> Place {
 
 /// A convolution that is a linear layer on every pixel.
 fn is_pointwise(graph: &Graph, node: &NodeProto) -> bool {
-    let weight = node.input.get(1).and_then(|value| graph.constant(value)).and_then(Result::ok);
+    let weight = node.input.get(1).and_then(|value| graph.behind_casts(value)).and_then(Result::ok);
     let kernel = |dims: &[i64]| dims.len() > 2 && dims[2..].iter().all(|&size| size == 1);
     let grouped = node.attribute.iter().any(|a| a.name == "group" && a.i != 1);
     node.op_type == "Conv" && !grouped && weight.is_some_and(|weight| kernel(&weight.tensor.dims))
@@ -183,14 +201,13 @@ fn is_pointwise(graph: &Graph, node: &NodeProto) -> bool {
 /// Domain and name of the functions that hold products.
 fn hiding_functions<'m>(graph: &Graph<'m>) -> HashSet<(&'m str, &'m str)> {
     let functions = graph.model.proto().functions.iter();
-    functions.filter(|f| f.node.iter().any(is_product)).map(|f| (&*f.domain, &*f.name)).collect()
+    functions.filter(|f| f.node.iter().any(holds_product)).map(|f| (&*f.domain, &*f.name)).collect()
 }
 
 /// Where a node's weights are out of reach, if it is no product itself and holds some: in its bodies, or in the
 /// function that it calls.
 fn hidden_product(hiding: &HashSet<(&str, &str)>, node: &NodeProto) -> Option<String> {
-    let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-    if bodies.flat_map(|body| &body.node).any(is_product) {
+    if bodies(node).flat_map(|body| &body.node).any(holds_product) {
         return Some("in a subgraph of this node; such weights are left alone".to_owned());
     }
     hiding
@@ -198,16 +215,31 @@ fn hidden_product(hiding: &HashSet<(&str, &str)>, node: &NodeProto) -> Option<St
         .then(|| format!("in the function {} that this node calls; such weights are left alone", node.op_type))
 }
 
-/// Nodes other than `user` that use the constant, also through the nodes that [`product`] looks through.
-fn other_users(graph: &Graph, initializer: &str, user: usize) -> Vec<String> {
-    let (mut pending, mut users) = (vec![initializer], vec![]);
+/// The graphs in a node's attributes.
+fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+/// Whether the node is a product, or one is in its bodies. The depth is bounded by the protobuf decoder's recursion
+/// limit.
+fn holds_product(node: &NodeProto) -> bool {
+    is_product(node) || bodies(node).flat_map(|body| &body.node).any(holds_product)
+}
+
+/// Nodes that use the constant, also through the nodes that [`product`] looks through.
+fn users_of(graph: &Graph, initializer: &str) -> Vec<usize> {
+    let (mut pending, mut users, mut seen) = (vec![initializer], vec![], HashSet::new());
     while let Some(value) = pending.pop() {
+        if !seen.insert(value) {
+            continue;
+        }
         for &index in graph.consumers(value) {
             let node = &graph.nodes()[index];
-            if matches!(&*node.op_type, "Identity" | "Cast" | "Transpose" | "DequantizeLinear") {
-                pending.extend(node.output.iter().map(String::as_str));
-            } else if index != user {
-                users.push(label(node, index));
+            let passes = matches!(&*node.op_type, "Identity" | "Cast" | "Transpose" | "DequantizeLinear");
+            if passes && node.input.first().is_some_and(|first| first == value) {
+                pending.extend(node.output.first().map(String::as_str));
+            } else {
+                users.push(index);
             }
         }
     }

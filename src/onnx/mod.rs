@@ -43,7 +43,7 @@ pub use element::Element;
 pub use error::Error;
 pub use external::check_location;
 pub use graph::Graph;
-pub use layers::{Evidence, Layers, Linear, Opaque, Place, find_layers};
+pub use layers::{Evidence, Layers, Linear, Opaque, Use, find_layers};
 pub use model::{Constant, Model};
 pub use output::{Outputs, check_output, folder_of};
 pub use patch::{
@@ -53,4 +53,6 @@ pub use patch::{
 pub use skeleton::Skeleton;
 pub use source::{Source, sha256_of};
 pub use tensor::{Layout, Weight};
-pub use towers::{Hints, InputRole, InputShape, Modality, Tower, Valid, find_towers, input_roles, value_type};
+pub use towers::{
+    Hints, InputRole, InputShape, Modality, Rows, Tower, Towers, Valid, find_towers, input_roles, value_type,
+};

@@ -23,6 +23,7 @@ const ROLES: [(&str, &[&str]); 11] = [
             "attention.proj",
             "attention.dense",
             "attention.output.dense",
+            "crossattention.output.dense",
             "self_attn.projection",
             "attention.projection",
         ],

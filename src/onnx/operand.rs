@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::model::Constant;
 use super::proto::{NodeProto, attribute_proto::AttributeType};
 use super::tensor::{Layout, Weight};
+use crate::few::cut;
 
 /// A product of a value and a constant weight.
 pub(super) struct Product<'m> {
@@ -31,16 +32,21 @@ pub(super) fn is_product(node: &NodeProto) -> bool {
             | "QLinearMatMul"
             | "QGemm"
             | "MatMulNBits"
+            | "MatMulBnb4"
             | "DynamicQuantizeMatMul"
             | "MatMulIntegerToFloat"
     ) && matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft")
         || holds_weights(node)
+        || (node.op_type == "Einsum" && node.input.len() == 2)
 }
 
 /// The attention that multiplies by the weights of queries, keys and values itself.
 fn holds_weights(node: &NodeProto) -> bool {
-    matches!(node.op_type.as_str(), "Attention" | "QAttention") && node.domain == "com.microsoft"
+    matches!(node.op_type.as_str(), "Attention" | "QAttention" | "PackedAttention") && node.domain == "com.microsoft"
 }
+
+/// Nodes between a tensor and its product, at most.
+const FAR: usize = 32;
 
 /// Takes a matrix product apart.
 ///
@@ -99,34 +105,39 @@ fn integer(node: &NodeProto, name: &str) -> Option<i64> {
 
 /// A weight in floats, which may itself be made from codes; `transposed` if the operand is `[I, O]`.
 fn plain(graph: &Graph, value: &str, transposed: bool) -> Result<Weight, String> {
-    let (mut value, mut transposed, mut codes) = (value, transposed, None);
-    // No value needs itself, so the chain ends.
+    let (mut value, mut transposed, mut codes, mut steps) = (value, transposed, None, 0);
     let constant = loop {
         if let Some(constant) = graph.held(value) {
             break constant?;
         }
         let node = graph.producer(value).ok_or_else(|| nothing_makes(graph, value))?;
-        let made = || format!("'{value}', made by {}", node.op_type);
+        let made = || format!("'{}', made by {}", cut(value), node.op_type);
+        steps += 1;
+        if steps > FAR {
+            return Err(format!("behind more than {FAR} nodes"));
+        }
         let first = node.input.first().ok_or_else(made)?;
         match node.op_type.as_str() {
             "Identity" | "Cast" => {}
             "Transpose" if swaps(node) => transposed = !transposed,
-            "DequantizeLinear" if codes.is_none() => codes = Some(node),
+            "DequantizeLinear" if codes.is_none() => codes = Some((node, transposed)),
             _ => return Err(made()),
         }
         value = first;
     };
     let stored = stored_shape(&constant)?;
-    let codes = codes.map(|node| dequantised(graph, node, stored)).transpose()?;
+    // Axes are those of what is dequantised, which may be the tensor transposed.
+    let codes = codes.map(|(node, before)| dequantised(graph, node, stored, before != transposed)).transpose()?;
     Ok(weight(&constant, stored, transposed, codes))
 }
 
 /// What a value is that is no constant and comes from no node.
 fn nothing_makes(graph: &Graph, value: &str) -> String {
     let sparse = &graph.model.graph().sparse_initializer;
+    let name = cut(value);
     match sparse.iter().any(|tensor| tensor.values.as_ref().is_some_and(|values| values.name == value)) {
-        true => format!("'{value}', a sparse initializer, which cannot be edited"),
-        false => format!("'{value}', a graph input"),
+        true => format!("'{name}', a sparse initializer, which cannot be edited"),
+        false => format!("'{name}', a graph input"),
     }
 }
 
@@ -148,30 +159,32 @@ fn swaps(node: &NodeProto) -> bool {
 fn stored_shape(constant: &Constant) -> Result<[usize; 2], String> {
     let dims = &constant.tensor.dims;
     let [rows, columns] = dims.as_slice() else {
-        return Err(format!("'{}' with {} dimensions", constant.name, dims.len()));
+        return Err(format!("'{}' with {} dimensions", cut(constant.name), dims.len()));
     };
     match (usize::try_from(*rows), usize::try_from(*columns)) {
         (Ok(rows), Ok(columns)) => sized(constant.name, [rows, columns]),
-        _ => Err(format!("'{}' with dimensions {dims:?}", constant.name)),
+        _ => Err(format!("'{}' with dimensions {dims:?}", cut(constant.name))),
     }
 }
 
 fn sized(name: &str, shape: [usize; 2]) -> Result<[usize; 2], String> {
     match shape[0].checked_mul(shape[1]) {
         Some(count) if count > 0 && u32::try_from(count).is_ok() => Ok(shape),
-        _ => Err(format!("'{name}' of shape {shape:?}, which has no elements or more than 2^32")),
+        _ => Err(format!("'{}' of shape {shape:?}, which has no elements or more than 2^32", cut(name))),
     }
 }
 
 /// `DequantizeLinear`: per tensor, per axis, or blocked (ONNX operators, DequantizeLinear).
-fn dequantised(graph: &Graph, node: &NodeProto, shape: [usize; 2]) -> Result<Codes, String> {
+fn dequantised(graph: &Graph, node: &NodeProto, shape: [usize; 2], turned: bool) -> Result<Codes, String> {
     let scale = constant_name(graph, node.input.get(1).map(String::as_str))?.ok_or("codes without a scale")?;
     let dims = &graph.held(&scale).ok_or("codes with a computed scale")??.tensor.dims;
     let axis = integer(node, "axis").unwrap_or(1);
     let axis = usize::try_from(if axis < 0 { axis + 2 } else { axis }).ok().filter(|&axis| axis < 2);
     let axis = axis.ok_or("codes with an axis out of range")?;
+    let axis = if turned { 1 - axis } else { axis };
     let block = integer(node, "block_size").unwrap_or(0);
     let grid = match (dims.len(), usize::try_from(block)) {
+        (2, _) if turned => return Err("codes in blocks, transposed before they are dequantised".to_owned()),
         (2, Ok(block)) if block > 0 => Grid::blocks(axis, block),
         (1, _) if dims[0] != 1 => Grid::along(axis, shape),
         (0 | 1, _) => Grid::whole(shape),
@@ -191,14 +204,14 @@ fn quantised<'m>(
     trans_b: bool,
 ) -> Result<Product<'m>, String> {
     let constant = graph.constant(value).ok_or_else(|| match graph.producer(value) {
-        Some(node) => format!("'{value}', made by {}", node.op_type),
+        Some(node) => format!("'{}', made by {}", cut(value), node.op_type),
         None => nothing_makes(graph, value),
     })??;
     let stored = stored_shape(&constant)?;
     let several = scale
         .iter()
         .chain(&zero_point)
-        .any(|name| graph.held(name).is_some_and(|c| c.is_ok_and(|c| c.tensor.dims.iter().product::<i64>() != 1)));
+        .any(|name| graph.held(name).is_some_and(|c| c.is_ok_and(|c| c.tensor.dims.iter().any(|&dim| dim != 1))));
     let out = usize::from(!trans_b);
     let grid = if several { Grid::along(out, stored) } else { Grid::whole(stored) };
     let codes = Codes { element: None, scale, zero_point, default_zero: 0, grid, packed_zero: false };
@@ -222,7 +235,7 @@ fn blocks<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, Str
         return Err("blocks whose order is given by g_idx".to_owned());
     }
     let value = operand(1).ok_or("nothing")?;
-    let constant = graph.constant(value).ok_or_else(|| format!("'{value}', which is computed"))??;
+    let constant = graph.constant(value).ok_or_else(|| format!("'{}', which is computed", cut(value)))??;
     let scale = constant_name(graph, operand(2))?.ok_or("blocks without a scale")?;
     let codes = Codes {
         element: Some(element),
@@ -245,7 +258,8 @@ fn blocks<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, Str
 /// The name of the constant behind a parameter; none if there is no parameter.
 fn constant_name(graph: &Graph, value: Option<&str>) -> Result<Option<String>, String> {
     let Some(value) = value else { return Ok(None) };
-    let constant = graph.constant(value).ok_or_else(|| format!("codes whose parameter '{value}' is computed"))??;
+    let constant =
+        graph.constant(value).ok_or_else(|| format!("codes whose parameter '{}' is computed", cut(value)))??;
     Ok(Some(constant.name.to_owned()))
 }
 
@@ -254,7 +268,7 @@ fn floats<'m>(graph: &Graph<'m>, value: &str) -> Result<&'m str, String> {
     let node =
         graph.producer(value).filter(|node| matches!(&*node.op_type, "DynamicQuantizeLinear" | "QuantizeLinear"));
     let input = node.and_then(|node| node.input.first()).map(String::as_str);
-    input.ok_or_else(|| format!("multiplied by codes '{value}' that are not quantised just before"))
+    input.ok_or_else(|| format!("multiplied by codes '{}' that are not quantised just before", cut(value)))
 }
 
 /// The constant factors of what becomes of a `MatMulInteger`: `Cast`, then `Mul` by `input scale * weight scale`, in

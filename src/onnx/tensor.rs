@@ -134,9 +134,9 @@ impl Weight {
 }
 
 impl Opened {
-    /// Where its bytes are, in words: raw_data, typed field, or the name of a data file; with "Constant node" if it is
-    /// the value of one.
-    pub fn storage(&self, model: &Model, name: &str) -> String {
+    /// Where its bytes are, in words: raw_data, typed field, or the name of a data file; `constant_node` if they are the
+    /// value of one.
+    pub fn storage(&self, model: &Model, constant_node: bool) -> String {
         let values = match &self.stored.place {
             Values::Piece { source: 0, .. } => "raw_data".to_owned(),
             Values::Piece { source, .. } => {
@@ -146,8 +146,7 @@ impl Opened {
             }
             Values::Apart(_) | Values::Varints { .. } => "typed field".to_owned(),
         };
-        let initializer = model.graph().initializer.iter().any(|tensor| tensor.name == name);
-        if initializer { values } else { format!("Constant node, {values}") }
+        if constant_node { format!("Constant node, {values}") } else { values }
     }
 
     fn value(&self, plain: &[u8], [row, column]: [usize; 2], pitch: usize) -> f64 {

@@ -1,5 +1,6 @@
 //! Calibration: pairs through a tower, scores of its layers out.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -71,8 +72,9 @@ pub fn calibrate(
         |range| Ok((measuring.measure(safe, range.clone())?, measuring.measure(not_safe, range)?)),
         |_, (safe, not_safe)| {
             // A layer's sums are its own: parallel over layers, in order within each.
-            scores.par_iter_mut().zip(layers).zip(&taps.of_layer).try_for_each(|((score, layer), &tap)| {
-                score.add(&safe[tap], &not_safe[tap], || weight(layer)).map_err(Error::from)
+            scores.par_iter_mut().zip(layers).zip(&taps.of_layer).try_for_each(|((score, layer), inputs)| {
+                let (safe, not_safe) = (joined(&safe, inputs), joined(&not_safe, inputs));
+                score.add(&safe, &not_safe, || weight(layer)).map_err(Error::from)
             })?;
             let sums = scores.iter().map(Pairwise::sums);
             checkpoint.as_mut().map_or(Ok(()), |checkpoint| checkpoint.write_now_and_then(sums))
@@ -89,6 +91,13 @@ pub fn calibrate(
     };
     let scores = scores.into_par_iter().zip(layers).map(finish).collect::<Result<_, Error>>()?;
     Ok(Calibrated { scores, notes: prepared.notes })
+}
+
+/// The statistics over all inputs of a layer.
+fn joined<'s>(statistics: &'s [Statistics], inputs: &[usize]) -> Cow<'s, Statistics> {
+    let mut inputs = inputs.iter().map(|&input| &statistics[input]);
+    let first = inputs.next().expect("a layer has an input");
+    inputs.fold(Cow::Borrowed(first), |all, other| Cow::Owned(all.join(other)))
 }
 
 fn begin(layers: &[Linear], recipe: &Recipe, kept: Option<Vec<Sums>>) -> Vec<Pairwise> {

@@ -64,7 +64,7 @@ impl Data {
         let mut notes = vec![];
         let (mut evaluation, mut zero_shot) = (None, None);
         if tokenizer.is_none() || preprocessor.is_none() {
-            notes.push("not evaluated: SafeGround compares texts with images, and only one tower was given".to_owned());
+            notes.push("not evaluated: SafeGround compares texts with images, and there is only one tower".to_owned());
         } else if let Some((_, site)) = sites.iter().find(|(_, site)| !site.tower.pooled) {
             notes.push(format!(
                 "not evaluated: the {} tower ends in '{}', which is a row a token and no embedding",
@@ -146,7 +146,7 @@ impl Data {
         Ok(json!({
             "tool": env!("CARGO_PKG_VERSION"),
             "model": files,
-            "layers": layers.iter().map(|layer| (&layer.node, &layer.input, layer.weight.shape)).collect::<Vec<_>>(),
+            "layers": layers.iter().map(|layer| (&layer.node, layer.uses.iter().map(|used| &used.input).collect::<Vec<_>>(), layer.weight.shape)).collect::<Vec<_>>(),
             "epsilon": recipe.epsilon,
             "samples": samples.collect::<Result<Vec<_>, Error>>()?,
             "prepared_by": preparing.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?,

@@ -18,21 +18,12 @@ const WHOLE: [&str; 3] = ["model", "clip", "clip_model"];
 const VARIANTS: [&str; 12] =
     ["fp16", "fp32", "bf16", "quantized", "int8", "uint8", "q8", "q4", "q4f16", "bnb4", "quant", "optimized"];
 
-/// Models in a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Those to work on.
-    pub files: ModelFiles,
-    /// Other ONNX files there.
-    pub others: Vec<PathBuf>,
-}
-
 /// Finds the models in a folder, or in `onnx` below it (the layout of Hugging Face and Optimum): a file for each tower,
 /// or one for both; those without a word of precision in their names, or with the one of `variant`.
 ///
 /// # Errors
 /// If there are none, or they cannot be told.
-pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<Found, Error> {
+pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<ModelFiles, Error> {
     let list = |folder: &Path| -> Result<BTreeMap<String, PathBuf>, Error> {
         let io = |source| Error::Onnx(onnx::Error::Io { action: "list", path: folder.to_owned(), source });
         let mut files = BTreeMap::new();
@@ -50,6 +41,15 @@ pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<Found, Error>
     if files.is_empty() {
         files = list(folder)?;
     }
+    if files.is_empty() {
+        // A folder for each: textual/model.onnx, visual/model.onnx.
+        for name in TEXT.iter().chain(&VISION) {
+            let own = folder.join(name);
+            let inside = if own.is_dir() { list(&own)? } else { BTreeMap::new() };
+            let renamed = |(stem, path): (String, PathBuf)| Some((stem.replacen("model", name, 1), path));
+            files.extend(inside.into_iter().filter(|(stem, _)| stem.starts_with("model")).filter_map(renamed));
+        }
+    }
     let named = |names: &[&str]| {
         names.iter().find_map(|name| match variant {
             None => files.get(*name),
@@ -57,7 +57,7 @@ pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<Found, Error>
         })
     };
     let single = |path: &PathBuf, only| ModelFiles::Single { path: path.clone(), only };
-    let chosen = match (named(&TEXT), named(&VISION), named(&WHOLE)) {
+    Ok(match (named(&TEXT), named(&VISION), named(&WHOLE)) {
         (Some(text), Some(vision), _) => ModelFiles::Pair { text: text.clone(), vision: vision.clone() },
         (_, _, Some(whole)) => single(whole, None),
         (Some(text), None, None) => single(text, Some(Modality::Text)),
@@ -67,15 +67,17 @@ pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<Found, Error>
             several => {
                 let names = few(several.iter().map(|path| path.display()));
                 return Err(Error::Conflict {
-                    reason: format!("{}: which of its ONNX files to take cannot be told ({names})", folder.display()),
+                    reason: match variant {
+                        Some(variant) => format!("{}: no model of the variant '{variant}' ({names})", folder.display()),
+                        None => {
+                            format!("{}: which of its ONNX files to take cannot be told ({names})", folder.display())
+                        }
+                    },
                     help: "give a file, or one a tower with --text and --vision, or choose a precision with --variant",
                 });
             }
         },
-    };
-    let taken = chosen.inputs();
-    let others = files.into_values().filter(|path| !taken.contains(path)).collect();
-    Ok(Found { files: chosen, others })
+    })
 }
 
 /// Files beside a model that seem to hold the same weights in another precision: `text_model_fp16.onnx`.
@@ -110,11 +112,11 @@ mod tests {
         folder
     }
 
-    fn found(names: &[&str], variant: Option<&str>) -> Result<(Vec<String>, usize), String> {
+    fn found(names: &[&str], variant: Option<&str>) -> Result<Vec<String>, String> {
         let folder = folder(names);
         let found = find_models(folder.path(), variant).map_err(|error| error.to_string())?;
         let name = |path: &PathBuf| path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
-        Ok((found.files.inputs().iter().map(name).collect(), found.others.len()))
+        Ok(found.inputs().iter().map(name).collect())
     }
 
     #[test]
@@ -128,20 +130,20 @@ mod tests {
             "onnx/model.onnx",
         ];
         let pair = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
-        assert_eq!(found(&optimum, None).unwrap(), (pair("onnx/text_model.onnx", "onnx/vision_model.onnx"), 3));
+        assert_eq!(found(&optimum, None).unwrap(), pair("onnx/text_model.onnx", "onnx/vision_model.onnx"));
         assert_eq!(
             found(&optimum, Some("fp16")).unwrap(),
-            (pair("onnx/text_model_fp16.onnx", "onnx/vision_model_fp16.onnx"), 3)
+            pair("onnx/text_model_fp16.onnx", "onnx/vision_model_fp16.onnx")
         );
-        assert_eq!(found(&["textual.onnx", "visual.onnx"], None).unwrap(), (pair("textual.onnx", "visual.onnx"), 0));
+        assert_eq!(found(&["textual.onnx", "visual.onnx"], None).unwrap(), pair("textual.onnx", "visual.onnx"));
         let encoders = ["image_encoder.onnx", "text_encoder.onnx"];
-        assert_eq!(found(&encoders, None).unwrap(), (pair("text_encoder.onnx", "image_encoder.onnx"), 0));
-        assert_eq!(
-            found(&["a/b.txt", "model.onnx", "model_q4.onnx"], None).unwrap(),
-            (vec!["model.onnx".to_owned()], 1)
-        );
-        assert_eq!(found(&["siglip.onnx"], None).unwrap(), (vec!["siglip.onnx".to_owned()], 0));
-        assert_eq!(found(&["vision_model.onnx", "decoder.onnx"], None).unwrap().0, ["vision_model.onnx"]);
+        assert_eq!(found(&encoders, None).unwrap(), pair("text_encoder.onnx", "image_encoder.onnx"));
+        assert_eq!(found(&["a/b.txt", "model.onnx", "model_q4.onnx"], None).unwrap(), ["model.onnx"]);
+        assert_eq!(found(&["siglip.onnx"], None).unwrap(), ["siglip.onnx"]);
+        assert_eq!(found(&["vision_model.onnx", "decoder.onnx"], None).unwrap(), ["vision_model.onnx"]);
+        let folders = ["textual/model.onnx", "visual/model.onnx", "visual/model_fp16.onnx"];
+        assert_eq!(found(&folders, None).unwrap(), pair("textual/model.onnx", "visual/model.onnx"));
+        assert_eq!(found(&folders, Some("fp16")).unwrap(), ["visual/model_fp16.onnx"]);
         assert!(found(&["a.onnx", "b.onnx"], None).unwrap_err().contains("cannot be told"));
         assert!(found(&["model.onnx"], Some("fp16")).unwrap_err().contains("model.onnx"));
         assert!(found(&["readme.md"], None).unwrap_err().contains("(none)"));

@@ -1,68 +1,95 @@
 //! `inspect`: what was understood of a model, and what `rewrite` would edit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::Error;
 use super::site::Site;
+use super::{Error, ModelFiles};
 use crate::config::Config;
 use crate::few::few;
 use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::{
-    Evidence, Graph, Hints, InputRole, Layers, Linear, Modality, Model, Opaque, Tower, edits_of, find_layers,
-    find_towers, input_roles, value_type,
+    Evidence, Graph, Hints, InputRole, Layers, Linear, Modality, Model, Opaque, Rows, Tower, Towers, edits_of,
+    find_layers, find_towers, input_roles, value_type,
 };
 use crate::report::{Inspection, LayerRow, TowerRow, ValueRow};
 
-/// Reads a file and says what is in it. A graph without towers is no error here: then that is said.
+/// Says what is in a model's files.
 ///
 /// # Errors
-/// If the file is no model, or its graph breaks a rule of ONNX.
-pub fn inspect(path: &Path, hints: &Hints, config: &Config) -> Result<Inspection, Error> {
-    let model = Model::open(path)?;
-    let graph = Graph::new(&model)?;
-    let mut unusual = vec![];
-    let towers = find_towers(&graph, hints);
-    let trouble = towers.as_ref().err().map(ToString::to_string);
-    let help = towers.as_ref().err().and_then(miette::Diagnostic::help).map(|help| help.to_string());
-    let towers = towers.unwrap_or_default();
-    let layers = find_layers(&graph, &towers);
-    unusual.extend(of_the_file(&model));
-    unusual.extend(of_the_graph(&graph));
-    let sites: Vec<Site> = towers.iter().map(|tower| Site::new(&graph, tower.clone(), &layers)).collect();
+/// If one is no model, its graph breaks a rule of ONNX, or what the user says is of none of them.
+pub fn inspect(files: &ModelFiles, hints: &Hints, config: &Config) -> Result<Vec<Inspection>, Error> {
+    let models = files.inputs().iter().map(|path| Model::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
+    hints.check(&graphs)?;
+    let of = |(file, graph): (usize, &Graph)| {
+        let hints = Hints { only: files.wanted(file), ..hints.clone() };
+        inspect_graph(graph, &hints, config)
+    };
+    graphs.iter().enumerate().map(of).collect()
+}
+
+/// A graph without towers is no error here: then that is said.
+fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspection, Error> {
+    let model = graph.model;
+    let (mut unusual, mut stops) = (vec![], vec![]);
+    let towers = find_towers(graph, hints).unwrap_or_else(|error| {
+        stops.push(error.to_string());
+        Towers::default()
+    });
+    unusual.extend(towers.left_out(hints.only));
+    let failed = towers.failed.iter().filter(|(tower, _)| hints.wants(*tower));
+    stops.extend(failed.map(|(tower, reason)| format!("the {tower} tower: {reason}")));
+    if let Some(only) = hints.only.filter(|only| !towers.found.iter().any(|tower| tower.modality == *only)) {
+        stops.push(format!("given with --{only}, and there is no {only} tower"));
+    }
+    let layers = find_layers(graph, &towers.found);
+    unusual.extend(of_the_file(model));
+    unusual.extend(of_the_graph(graph));
+    let sites: Vec<Site> = towers.found.iter().map(|tower| Site::new(graph, tower.clone(), &layers)).collect();
     unusual.extend(sites.iter().flat_map(of_the_site));
     unusual.extend(of_the_layers(&layers));
 
-    let mut chosen: BTreeSet<String> = BTreeSet::new();
-    let mut selections = BTreeMap::new();
-    for site in &sites {
+    let (mut chosen, mut selections) = (BTreeSet::new(), BTreeMap::new());
+    for site in sites.iter().filter(|site| hints.wants(site.modality())) {
         let wanted = config.recipe(site.modality())?.layers;
         match site.select(&wanted) {
-            Ok(layers) => chosen.extend(layers.into_iter().map(|layer| layer.weight.initializer)),
-            Err(error) => unusual.push(format!("rewrite would stop: {error}")),
+            Ok(layers) => {
+                chosen.extend(layers.into_iter().map(|layer| (layer.modality, layer.weight.initializer)));
+            }
+            Err(error) => stops.push(error.to_string()),
         }
         selections.insert(site.modality(), wanted);
     }
-    let mut rows: Vec<LayerRow> = vec![];
-    for layer in &layers.linear {
-        rows.push(linear_row(&model, layer, chosen.contains(&layer.weight.initializer)));
+    if !stops.is_empty() {
+        // Nothing would be edited.
+        chosen.clear();
     }
-    rows.extend(layers.opaque.iter().map(opaque_row));
-    let roles: HashMap<&str, _> = input_roles(&graph, hints).unwrap_or_default().into_iter().collect();
-    let role = |info: &ValueInfoProto| roles.get(info.name.as_str()).copied().flatten();
+    let constants: HashSet<&str> = graph
+        .nodes()
+        .iter()
+        .filter(|node| node.op_type == "Constant")
+        .filter_map(|node| node.output.first())
+        .map(String::as_str)
+        .collect();
+    let linear = |layer: &Linear| {
+        let selected = chosen.contains(&(layer.modality, layer.weight.initializer.clone()));
+        linear_row(model, layer, constants.contains(&*layer.weight.initializer), selected)
+    };
+    let rows = layers.linear.iter().map(linear).chain(layers.opaque.iter().map(opaque_row)).collect();
+    let roles: HashMap<&str, _> = input_roles(graph, hints).into_iter().collect();
     let input = |info: &ValueInfoProto| ValueRow {
         name: info.name.clone(),
         value_type: value_type(info),
-        role: role(info).map_or("unknown", InputRole::name).to_owned(),
+        role: roles.get(info.name.as_str()).copied().flatten().map_or("unknown", InputRole::name).to_owned(),
     };
     let output = |info: &ValueInfoProto| ValueRow {
         name: info.name.clone(),
         value_type: value_type(info),
-        role: role_of_output(&towers, &info.name),
+        role: role_of_output(&towers.found, &info.name),
     };
     let proto = model.proto();
     Ok(Inspection {
-        path: path.to_owned(),
+        path: model.path().to_owned(),
         sha256: model.sha256().to_owned(),
         ir_version: proto.ir_version,
         opsets: proto.opset_import.iter().map(|set| (domain(&set.domain).to_owned(), set.version)).collect(),
@@ -70,10 +97,9 @@ pub fn inspect(path: &Path, hints: &Hints, config: &Config) -> Result<Inspection
         nodes: graph.nodes().len(),
         inputs: model.graph().input.iter().filter(|info| roles.contains_key(info.name.as_str())).map(input).collect(),
         outputs: model.graph().output.iter().map(output).collect(),
-        towers: sites.iter().map(|site| tower_row(site, &selections[&site.modality()])).collect(),
-        trouble,
-        help,
+        towers: sites.iter().map(|site| tower_row(site, selections.get(&site.modality()))).collect(),
         layers: rows,
+        stops,
         unusual,
     })
 }
@@ -89,7 +115,7 @@ fn role_of_output(towers: &[Tower], name: &str) -> String {
     })
 }
 
-fn tower_row(site: &Site, layers: &str) -> TowerRow {
+fn tower_row(site: &Site, layers: Option<&String>) -> TowerRow {
     let Tower { modality, input, mask, constant, valid, embedding, pooled, .. } = &site.tower;
     let others = constant.iter().map(|(shape, role)| format!("{} ({role})", shape.name));
     TowerRow {
@@ -101,27 +127,30 @@ fn tower_row(site: &Site, layers: &str) -> TowerRow {
             .collect(),
         tokens: match modality {
             Modality::Text => {
-                let [before, after] = site.tower.added;
-                let added = if before + after > 0 {
-                    format!(", and {} rows that it adds", before + after)
-                } else {
-                    String::new()
-                };
-                Some(format!("{valid}{added}"))
+                let Rows { cut, added } = site.tower.rows;
+                let (cut, added) = (cut[0] + cut[1], added[0] + added[1]);
+                let mut text = valid.to_string();
+                if cut > 0 {
+                    text += &format!(", but for {cut} that the graph cuts off");
+                }
+                if added > 0 {
+                    text += &format!(", and {added} rows that it adds");
+                }
+                Some(text)
             }
             Modality::Vision => None,
         },
         embedding: embedding.clone(),
         pooled: *pooled,
         blocks: site.blocks(),
-        layers: layers.to_owned(),
+        layers: layers.cloned(),
     }
 }
 
-fn linear_row(model: &Model, layer: &Linear, selected: bool) -> LayerRow {
+fn linear_row(model: &Model, layer: &Linear, constant_node: bool, selected: bool) -> LayerRow {
     let opened = layer.weight.open(model);
     let (element, storage, trouble) = match &opened {
-        Ok(opened) => (opened.element.name().to_owned(), opened.storage(model, &layer.weight.initializer), None),
+        Ok(opened) => (opened.element.name().to_owned(), opened.storage(model, constant_node), None),
         Err(error) => (String::new(), String::new(), Some(error.to_string())),
     };
     let why = match (selected, &trouble) {
@@ -136,11 +165,12 @@ fn linear_row(model: &Model, layer: &Linear, selected: bool) -> LayerRow {
         role: layer.role.clone(),
         told_by: told_by(&layer.evidence),
         node: layer.node.clone(),
+        module: layer.module.clone(),
         initializer: layer.weight.initializer.clone(),
         shape: Some(layer.weight.shape),
         element,
         storage,
-        uses: 1 + layer.shared_with.len(),
+        uses: layer.uses.len() + layer.shared_with.len(),
         selected,
         why,
     }
@@ -153,6 +183,7 @@ fn opaque_row(node: &Opaque) -> LayerRow {
         role: node.role.clone(),
         told_by: String::new(),
         node: node.node.clone(),
+        module: String::new(),
         initializer: String::new(),
         shape: None,
         element: String::new(),
@@ -235,7 +266,11 @@ fn of_the_layers(layers: &Layers) -> Vec<String> {
         ),
         (count(|l| l.evidence == Evidence::Name), "layers whose role only their names tell"),
         (count(|l| l.evidence == Evidence::Nothing), "layers of unknown role"),
-        (count(|l| !l.shared_with.is_empty()), "layers whose weights serve several nodes"),
+        (
+            count(|l| l.uses.len() > 1),
+            "layers whose weights serve several nodes (tied): the first one's place is shown",
+        ),
+        (count(|l| !l.shared_with.is_empty()), "layers whose weights serve something else too, and are not edited"),
         (layers.opaque.len(), "nodes with weights that are left alone"),
     ];
     words.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()

@@ -24,7 +24,14 @@ const SAME: f64 = 0.9;
 /// [`onnx::Error::Patch`] if a layer of a tower that the model has is not found, or not for sure.
 pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch, Matched), Error> {
     let model = graph.model;
-    let sites = Site::find(graph, hints)?;
+    let of = |tower| patch.layers.iter().any(|layer| layer.tower == tower);
+    let only = match (of(Modality::Text), of(Modality::Vision)) {
+        (true, false) => Some(Modality::Text),
+        (false, true) => Some(Modality::Vision),
+        _ => None,
+    };
+    hints.check(std::slice::from_ref(graph))?;
+    let sites = Site::find(graph, &Hints { only, ..hints.clone() })?;
     let mismatch = |reason: String| onnx::Error::Patch { path: model.path().to_owned(), reason };
     let mut matched = Matched::default();
     let mut selections = vec![];

@@ -31,7 +31,7 @@ pub use calibrate::{Calibrated, Calibration, calibrate};
 pub use checkpoint::Checkpoint;
 pub use embed::{Embedded, Embedder};
 pub use evaluate::{Bad, EmbeddedData, EvaluationData, embed, measure};
-pub use folder::{Found, find_models};
+pub use folder::find_models;
 pub use inspect::inspect;
 pub use rewrite::{Job, ModelFiles, rewrite};
 pub use site::Site;

@@ -166,7 +166,7 @@ impl Scene<'_> {
         batch: usize,
     ) -> Result<Result<Vec<Layout>, usize>, Error> {
         let tokens = match self.safe.batch(0..1)? {
-            Batch::Text { mask, .. } => Some(mask.ncols() + self.site.tower.added.iter().sum::<usize>()),
+            Batch::Text { ids, mask } => Some(self.site.tower.rows_that_count(&ids, mask).ncols()),
             Batch::Image { .. } => None,
         };
         let verdicts = self.taps.outputs.iter().zip(shapes).map(|(tap, shape)| tap.layout(shape, batch, tokens));

@@ -16,7 +16,9 @@ use super::site::Site;
 use super::timing::Timing;
 use crate::config::{Config, Recipe};
 use crate::few::few;
-use crate::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, is_edited};
+use crate::onnx::{
+    Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, find_towers, is_edited,
+};
 use crate::report::{Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::uwm::{Scores, adaptive};
 
@@ -45,6 +47,15 @@ impl ModelFiles {
         match self {
             Self::Single { path, .. } => vec![path.clone()],
             Self::Pair { text, vision } => vec![text.clone(), vision.clone()],
+        }
+    }
+
+    /// The tower that a file was given for.
+    pub fn wanted(&self, file: usize) -> Option<Modality> {
+        match (self, file) {
+            (Self::Single { only, .. }, _) => *only,
+            (Self::Pair { .. }, 0) => Some(Modality::Text),
+            (Self::Pair { .. }, _) => Some(Modality::Vision),
         }
     }
 
@@ -85,7 +96,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let mut outputs = Outputs::new(job.force);
     let files = plan_files(job, &models, &mut outputs)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
-    let sites = find_sites(job, &graphs)?;
+    let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let mut data = Data::load(&job.config, &sites)?;
     let mut plans = vec![];
     for (file, site) in sites.iter().filter(|(_, site)| job.model.edits(site.modality())) {
@@ -95,6 +106,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         data.notes.extend(mixing(site));
         plans.push((file, site, recipe, layers));
     }
+    data.notes.extend(left_out(job, &graphs, &sites)?);
     for input in &inputs {
         let others = siblings(input);
         if !others.is_empty() {
@@ -151,7 +163,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     synced?;
     timing.lap("write");
     let new_graphs = new_models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
-    let new_sites = find_sites(job, &new_graphs)?;
+    let new_sites = Site::find_all(&job.model, &new_graphs, &job.hints)?;
     let after = data.embed(runner, &new_sites, "after")?;
     let (evaluation, evaluation_quadruplets) = match before.zip(after) {
         Some((before, after)) => data.compare(&before, &after)?.unzip(),
@@ -215,6 +227,22 @@ fn options(recipes: &[(usize, Modality, Recipe)], file: usize, data: &Data) -> R
     let id = FileId::of(manifest.clone(), &bytes);
     options.insert("calibration".to_owned(), json!({"pairs": data.calibration.rows.len(), "sha256": id.sha256}));
     Ok(Value::Object(options))
+}
+
+/// A word on what is in the files or was said, and takes no part.
+fn left_out(job: &Job, graphs: &[Graph], sites: &[(usize, Site)]) -> Result<Vec<String>, Error> {
+    let mut said = vec![];
+    for (file, graph) in graphs.iter().enumerate() {
+        let towers = find_towers(graph, &job.hints)?;
+        said.extend(towers.left_out(job.model.wanted(file)));
+    }
+    for (tower, options) in [(Modality::Text, &job.config.text), (Modality::Vision, &job.config.vision)] {
+        let edited = job.model.edits(tower) && sites.iter().any(|(_, site)| site.modality() == tower);
+        if let Some(layers) = options.layers.as_ref().filter(|_| !edited) {
+            said.push(format!("layers of the {tower} tower were named ({layers}), and it is not edited"));
+        }
+    }
+    Ok(said)
 }
 
 /// A word on a tower whose numbers depend on what else is in the batch.
@@ -287,32 +315,6 @@ fn plan_files(job: &Job, models: &[Model], outputs: &mut Outputs) -> Result<Vec<
         }
     }
     Ok(targets)
-}
-
-/// The towers with the index of their file.
-fn find_sites<'m>(job: &Job, graphs: &'m [Graph<'m>]) -> Result<Vec<(usize, Site<'m>)>, Error> {
-    let mut sites = vec![];
-    for (file, graph) in graphs.iter().enumerate() {
-        sites.extend(Site::find(graph, &job.hints)?.into_iter().map(|site| (file, site)));
-    }
-    let wanted = match &job.model {
-        ModelFiles::Single { only, .. } => only.iter().map(|&modality| (0, modality)).collect(),
-        ModelFiles::Pair { .. } => {
-            // A file given for one tower may hold both; only the tower it was given for counts.
-            sites.retain(|(file, site)| (*file == 0) == (site.modality() == Modality::Text));
-            vec![(0, Modality::Text), (1, Modality::Vision)]
-        }
-    };
-    for (file, modality) in wanted {
-        if !sites.iter().any(|(at, site)| *at == file && site.modality() == modality) {
-            let path = graphs[file].model.path().display();
-            return Err(Error::Conflict {
-                reason: format!("{path}, given with --{modality}, has no {modality} tower"),
-                help: "give the file of the text encoder with --text and that of the image encoder with --vision",
-            });
-        }
-    }
-    Ok(sites)
 }
 
 /// Selects in one layer.

@@ -1,10 +1,10 @@
 //! A tower in its graph, with its linear layers.
 
-use super::Error;
 use super::wanted::Wanted;
+use super::{Error, ModelFiles};
 use crate::few::few;
 use crate::onnx::proto::NodeProto;
-use crate::onnx::{self, Graph, Hints, Layers, Linear, Modality, Opaque, Tower, find_layers, find_towers};
+use crate::onnx::{self, Graph, Hints, Layers, Linear, Modality, Opaque, Tower, Towers, find_layers, find_towers};
 use crate::runtime;
 use crate::uwm::CHUNK;
 
@@ -24,11 +24,41 @@ impl<'m> Site<'m> {
     /// The towers of a graph, text first; hints win over what is found.
     ///
     /// # Errors
-    /// If the graph has none or they cannot be told.
+    /// If the graph has none, or one that is asked for cannot be told.
     pub fn find(graph: &'m Graph<'m>, hints: &Hints) -> Result<Vec<Self>, onnx::Error> {
-        let towers = find_towers(graph, hints)?;
-        let layers = find_layers(graph, &towers);
-        Ok(towers.into_iter().map(|tower| Self::new(graph, tower, &layers)).collect())
+        let Towers { found, failed, .. } = find_towers(graph, hints)?;
+        if let Some((tower, reason)) = failed.into_iter().find(|(tower, _)| hints.wants(*tower)) {
+            let path = graph.model.path().to_owned();
+            return Err(onnx::Error::Towers { path, reason: format!("the {tower} tower: {reason}") });
+        }
+        let layers = find_layers(graph, &found);
+        Ok(found.into_iter().map(|tower| Self::new(graph, tower, &layers)).collect())
+    }
+
+    /// The towers of a model's files, with the index of their file: of a file given for one tower, only that must be
+    /// there, and of two files each gives its own.
+    ///
+    /// # Errors
+    /// If a tower that is asked for is not there or cannot be told, or a hint is of none of the files.
+    pub fn find_all(files: &ModelFiles, graphs: &'m [Graph<'m>], hints: &Hints) -> Result<Vec<(usize, Self)>, Error> {
+        hints.check(graphs)?;
+        let mut all = vec![];
+        for (file, graph) in graphs.iter().enumerate() {
+            let only = files.wanted(file);
+            let mut sites = Self::find(graph, &Hints { only, ..hints.clone() })?;
+            if let ModelFiles::Pair { .. } = files {
+                // A file given for one tower may hold both; only the tower it was given for counts.
+                sites.retain(|site| Some(site.modality()) == only);
+            }
+            if let Some(tower) = only.filter(|only| !sites.iter().any(|site| site.modality() == *only)) {
+                return Err(Error::Conflict {
+                    reason: format!("{}, given with --{tower}, has no {tower} tower", graph.model.path().display()),
+                    help: "give the file of the text encoder with --text and that of the image encoder with --vision",
+                });
+            }
+            all.extend(sites.into_iter().map(|site| (file, site)));
+        }
+        Ok(all)
     }
 
     /// A tower with its own of the graph's layers.
@@ -77,8 +107,8 @@ impl<'m> Site<'m> {
             });
         }
         let chosen: Vec<Linear> = self.layers.iter().filter(|layer| takes.takes(layer, blocks)).cloned().collect();
-        if chosen.is_empty() {
-            return Err(none(format!("no {} layer is one of '{wanted}'", self.modality())));
+        if let Some(part) = takes.without(self.layers.iter(), blocks) {
+            return Err(none(format!("no {} layer is one of '{part}'", self.modality())));
         }
         chosen.iter().try_for_each(|layer| self.check_editable(layer))?;
         Ok(chosen)

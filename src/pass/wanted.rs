@@ -1,8 +1,8 @@
 //! Which layers are meant: the selection language of `layers:` and `--layers`.
 //!
 //! `fc2`, `out_proj` and other roles of blocks; `head.fc2`, `projection`; `fc2[8..]`, `fc2[..4]`, `fc2[3]`, `fc2[-4..]`
-//! (the last four blocks); `block.3.fc2`; anything with `*`, `?`, `/` or `::` is matched with the names of node and
-//! initializer; several are parted by commas.
+//! (the last four blocks); `block.3.fc2`; anything with `*`, `?`, `/` or `::` is matched with the names of node,
+//! initializer and PyTorch module; several are parted by commas.
 
 use wildmatch::WildMatch;
 
@@ -10,11 +10,11 @@ use crate::onnx::{Linear, Opaque};
 
 /// A choice of layers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted(Vec<Term>);
+pub struct Wanted(Vec<(String, Term)>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Term {
-    /// Node or initializer.
+    /// Node, initializer or module.
     Name(WildMatch),
     Role {
         role: String,
@@ -28,8 +28,7 @@ enum Term {
 struct Asked<'a> {
     role: &'a str,
     block: Option<usize>,
-    node: &'a str,
-    initializer: &'a str,
+    names: [&'a str; 3],
 }
 
 impl Wanted {
@@ -38,23 +37,29 @@ impl Wanted {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let terms = text.split(',').map(str::trim).map(Term::parse).collect::<Result<Vec<_>, _>>();
+        let term = |text: &str| Ok((text.to_owned(), Term::parse(text)?));
+        let terms = text.split(',').map(str::trim).map(term).collect::<Result<Vec<_>, String>>();
         terms.map(Self).map_err(|reason| format!("'{text}' does not say which layers: {reason}"))
     }
 
     /// Whether it takes a layer of a tower with so many blocks.
     pub fn takes(&self, layer: &Linear, blocks: usize) -> bool {
-        let Linear { role, block, node, .. } = layer;
-        self.take(Asked { role, block: *block, node, initializer: &layer.weight.initializer }, blocks)
+        self.take(asked(layer), blocks)
     }
 
     /// Whether it takes a node that is no layer to edit.
     pub fn takes_opaque(&self, node: &Opaque, blocks: usize) -> bool {
-        self.take(Asked { role: &node.role, block: node.block, node: &node.node, initializer: "" }, blocks)
+        self.take(Asked { role: &node.role, block: node.block, names: [&node.node, "", ""] }, blocks)
+    }
+
+    /// The first part of it that takes none of the layers.
+    pub fn without<'l>(&self, layers: impl Iterator<Item = &'l Linear> + Clone, blocks: usize) -> Option<&str> {
+        let takes = |term: &Term| layers.clone().any(|layer| term.takes(asked(layer), blocks));
+        self.0.iter().find(|(_, term)| !takes(term)).map(|(text, _)| text.as_str())
     }
 
     fn take(&self, asked: Asked, blocks: usize) -> bool {
-        self.0.iter().any(|term| term.takes(asked, blocks))
+        self.0.iter().any(|(_, term)| term.takes(asked, blocks))
     }
 }
 
@@ -90,8 +95,9 @@ impl Term {
 
     fn takes(&self, asked: Asked, blocks: usize) -> bool {
         match self {
-            Self::Name(glob) => glob.matches(asked.node) || glob.matches(asked.initializer),
-            Self::Role { role, from: None, .. } => [asked.role, asked.node, asked.initializer].contains(&role.as_str()),
+            // A lone star matches the empty name too.
+            Self::Name(glob) => asked.names.iter().any(|name| !name.is_empty() && glob.matches(name)),
+            Self::Role { role, from: None, .. } => asked.role == role || asked.names.contains(&role.as_str()),
             Self::Role { role, from: Some(from), to } => {
                 let counted = |number: i64| if number < 0 { number + blocks as i64 } else { number };
                 asked.role == role
@@ -102,6 +108,11 @@ impl Term {
             }
         }
     }
+}
+
+fn asked(layer: &Linear) -> Asked<'_> {
+    let Linear { role, block, node, module, weight, .. } = layer;
+    Asked { role, block: *block, names: [node, &weight.initializer, module] }
 }
 
 /// The end of a range of that one block; the last one has none.
@@ -120,7 +131,7 @@ mod tests {
         let named = |(block, role): (Option<usize>, &str)| {
             let name = block.map_or(role.to_owned(), |block| format!("{role}{block}"));
             let (node, initializer) = (format!("/layers/{name}/MatMul"), format!("onnx::{name}"));
-            let asked = Asked { role, block, node: &node, initializer: &initializer };
+            let asked = Asked { role, block, names: [&node, &initializer, ""] };
             wanted.take(asked, 4).then_some(name)
         };
         layers.filter_map(named).collect()

@@ -28,12 +28,10 @@ pub struct Inspection {
     pub inputs: Vec<ValueRow>,
     /// Graph outputs.
     pub outputs: Vec<ValueRow>,
-    /// The towers; none if there is `trouble`.
+    /// The towers that are understood.
     pub towers: Vec<TowerRow>,
-    /// Why no towers were found.
-    pub trouble: Option<String>,
-    /// What to do about it.
-    pub help: Option<String>,
+    /// Why `rewrite` would stop, if it would.
+    pub stops: Vec<String>,
     /// All linear layers.
     pub layers: Vec<LayerRow>,
     /// What a user should know.
@@ -67,8 +65,8 @@ pub struct TowerRow {
     pub pooled: bool,
     /// How many blocks it has.
     pub blocks: usize,
-    /// Which layers are selected.
-    pub layers: String,
+    /// Which layers are asked for, if it is to be edited.
+    pub layers: Option<String>,
 }
 
 /// A linear layer.
@@ -84,6 +82,8 @@ pub struct LayerRow {
     pub told_by: String,
     /// Its node.
     pub node: String,
+    /// The PyTorch module it was exported from, where the exporter says.
+    pub module: String,
     /// Its weight's tensor; empty if that is out of reach.
     pub initializer: String,
     /// `[O, I]`.
@@ -102,11 +102,6 @@ pub struct LayerRow {
 }
 
 impl Inspection {
-    /// One JSON object.
-    pub fn to_json(&self) -> String {
-        format!("{}\n", serde_json::to_string_pretty(self).expect("strings and numbers"))
-    }
-
     /// For a terminal.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
@@ -133,27 +128,22 @@ impl Inspection {
         for tower in &self.towers {
             let ends = if tower.pooled { "embedding" } else { "hidden states" };
             let TowerRow { tower: name, inputs, embedding, blocks, layers, .. } = tower;
-            let _ = writeln!(
-                out,
-                "{name} tower: {} -> {ends} {embedding}, {blocks} blocks, edits {layers}",
-                inputs.join(", ")
-            );
+            let edits = layers.as_ref().map_or("not edited".to_owned(), |layers| format!("edits {layers}"));
+            let _ =
+                writeln!(out, "{name} tower: {} -> {ends} {embedding}, {blocks} blocks, {edits}", inputs.join(", "));
             if let Some(tokens) = &tower.tokens {
                 let _ = writeln!(out, "  tokens that count: {tokens}");
-            }
-        }
-        if let Some(trouble) = &self.trouble {
-            let _ = writeln!(out, "no tower: {trouble}");
-            if let Some(help) = &self.help {
-                let _ = writeln!(out, "  {help}");
             }
         }
         if !self.layers.is_empty() {
             out.push('\n');
             self.layers(&mut out);
         }
-        if !self.unusual.is_empty() {
+        if !(self.unusual.is_empty() && self.stops.is_empty()) {
             out.push('\n');
+        }
+        for stop in &self.stops {
+            let _ = writeln!(out, "rewrite would stop: {stop}");
         }
         for unusual in &self.unusual {
             let _ = writeln!(out, "note: {unusual}");
@@ -185,6 +175,12 @@ impl Inspection {
         let selected = self.layers.iter().filter(|layer| layer.selected).count();
         let _ = writeln!(out, "{selected} of {} layers selected (*)", self.layers.len());
     }
+}
+
+/// Several files as one JSON object.
+pub fn inspections_json(files: &[Inspection]) -> String {
+    let value = serde_json::json!({ "files": files });
+    format!("{}\n", serde_json::to_string_pretty(&value).expect("strings and numbers"))
 }
 
 /// Columns as wide as their longest entry, and no wider than a line of text; empty ones are left out.

@@ -8,7 +8,7 @@ mod table;
 
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
-pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow};
+pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
 
 use std::path::{Path, PathBuf};
 

@@ -63,8 +63,8 @@ pub enum Error {
 pub struct Taps {
     /// Its outputs are the distinct input values of the layers.
     pub skeleton: Skeleton,
-    /// For each layer, the index of its input among the outputs.
-    pub of_layer: Vec<usize>,
+    /// For each layer, the indices of its inputs among the outputs: one for each use.
+    pub of_layer: Vec<Vec<usize>>,
     /// What each output is.
     pub outputs: Vec<Tap>,
 }
@@ -102,14 +102,19 @@ impl Taps {
         let mut taps: Vec<Tap> = vec![];
         let mut of_layer = vec![];
         for layer in layers {
-            let (value, width) = (layer.input.clone(), layer.weight.shape[1]);
-            let tap = Tap { value, layer: layer.node.clone(), width, across: layer.across };
-            let same = |other: &Tap| (&other.value, other.width, other.across) == (&tap.value, tap.width, tap.across);
-            let known = taps.iter().position(same);
-            of_layer.push(known.unwrap_or(taps.len()));
-            if known.is_none() {
-                taps.push(tap);
+            let mut inputs = vec![];
+            for used in &layer.uses {
+                let (value, width, across) = (used.input.clone(), layer.weight.shape[1], used.across);
+                let tap = Tap { value, layer: layer.node.clone(), width, across };
+                let same =
+                    |other: &Tap| (&other.value, other.width, other.across) == (&tap.value, tap.width, tap.across);
+                let known = taps.iter().position(same);
+                inputs.push(known.unwrap_or(taps.len()));
+                if known.is_none() {
+                    taps.push(tap);
+                }
             }
+            of_layer.push(inputs);
         }
         let values: Vec<&str> = taps.iter().map(|tap| tap.value.as_str()).collect();
         Ok(Self { skeleton: Skeleton::extract(graph, &values)?, of_layer, outputs: taps })

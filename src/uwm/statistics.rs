@@ -48,6 +48,39 @@ impl Statistics {
         out
     }
 
+    /// Of the tokens of both, as where one weight multiplies two values.
+    ///
+    /// # Panics
+    /// If they are not of the same samples and features.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        let mut out = self.clone();
+        for b in 0..self.tokens.len() {
+            let counts = [self.tokens[b], other.tokens[b]];
+            let total = counts[0] + counts[1];
+            out.tokens[b] = total;
+            out.finite[b] = self.finite[b] && other.finite[b];
+            if total == 0 {
+                continue;
+            }
+            let parts = [self, other];
+            for j in 0..self.norm.ncols() {
+                let sum = |f: &dyn Fn(f64, &Self) -> f64| {
+                    parts.iter().zip(counts).map(|(part, count)| f(count as f64, part)).sum::<f64>()
+                };
+                let at = |array: &Array2<f32>| f64::from(array[[b, j]]);
+                let mean = sum(&|count, part| count * at(&part.mean)) / total as f64;
+                let around = sum(&|count, part| {
+                    (count - 1.0).max(0.0) * at(&part.std).powi(2) + count * (at(&part.mean) - mean).powi(2)
+                });
+                out.norm[[b, j]] = sum(&|_, part| at(&part.norm).powi(2)).sqrt() as f32;
+                out.mean[[b, j]] = mean as f32;
+                out.std[[b, j]] = if total > 1 { (around / (total - 1) as f64).sqrt() as f32 } else { 0.0 };
+            }
+        }
+        out
+    }
+
     /// Reduces some features of one sample `[T, I]`.
     fn block(&mut self, b: usize, sample: ArrayView2<f32>, valid: &[usize], features: std::ops::Range<usize>) {
         let Some((&first, others)) = valid.split_first() else { return };
@@ -116,6 +149,29 @@ mod tests {
     }
 
     proptest! {
+        /// Joined, or measured as one.
+        #[test]
+        fn parts_join_to_the_whole(
+            values in prop::collection::vec(-3.0_f32..3.0, 24),
+            mask in prop::collection::vec(0_i64..2, 12),
+            cut in 0_usize..7,
+        ) {
+            let inputs = Array3::from_shape_vec((2, 6, 2), values).unwrap();
+            let mask = Array2::from_shape_vec((2, 6), mask).unwrap();
+            let whole = Statistics::measure(inputs.view(), Some(mask.view()));
+            let part = |range: std::ops::Range<usize>| Statistics::measure(
+                inputs.slice(ndarray::s![.., range.clone(), ..]),
+                Some(mask.slice(ndarray::s![.., range])),
+            );
+            let joined = part(0..cut).join(&part(cut..6));
+            prop_assert_eq!(&joined.tokens, &whole.tokens);
+            for (got, want) in [(&joined.norm, &whole.norm), (&joined.mean, &whole.mean), (&joined.std, &whole.std)] {
+                for (got, want) in got.iter().zip(want) {
+                    prop_assert!((got - want).abs() <= 2e-6 * (1.0 + want.abs()), "{got} {want}");
+                }
+            }
+        }
+
         /// Against two passes, the second one around the mean; with an outlier where the pivot is, and far from 0.
         #[test]
         fn one_pass_is_as_good_as_two(

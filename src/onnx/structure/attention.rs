@@ -1,40 +1,44 @@
-//! Attention: the projections of queries, keys and values, the projection of the result, and which block it is.
+//! Attention: the projections of queries, keys and values, the projection of the result, and whether it is a block's or
+//! pools what the blocks give.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 
-use super::flow::{Flow, Met};
-use super::{BOOK, Behind, Part};
+use super::flow::Flow;
+use super::{BOOK, Unit, Units};
 use crate::onnx::graph::uses;
 
-/// Names the layers around each attention, and counts for every value how many are behind it.
-pub(super) fn find<'m>(flow: &Flow<'_, 'm>, parts: &mut BTreeMap<usize, Part>) -> HashMap<&'m str, Behind> {
-    let mut behind: HashMap<&str, Behind> = HashMap::new();
+/// Names the layers around each attention. An attention of tokens to themselves begins a unit; one that pools, and all
+/// after it, is of the head.
+pub(super) fn find(flow: &Flow<'_, '_>, units: &mut Units) {
+    // Values that a pooling attention is behind.
+    let mut after: HashSet<&str> = HashSet::new();
     for &index in flow.graph.order() {
         let node = &flow.graph.nodes()[index];
-        let most = |a: Behind, b: Behind| (a.0.max(b.0), a.1.max(b.1));
-        let (blocks, heads) = uses(node).iter().filter_map(|value| behind.get(value)).copied().fold((0, 0), most);
-        let mut after = (blocks, heads);
+        let mut pooled = uses(node).iter().any(|value| after.contains(value));
         if let Some(attention) = node.output.first().and_then(|result| Attention::at(flow, index, result)) {
-            let head = !attention.is_of_itself(flow) || heads > 0;
-            after = if head { (blocks, heads + 1) } else { (blocks + 1, heads) };
-            for (layer, role) in attention.layers(flow) {
-                let part = match head {
-                    true => Part { block: None, role: format!("head.{role}") },
-                    false => Part { block: Some(blocks), role: role.to_owned() },
-                };
-                parts.entry(layer).or_insert(part);
+            units.inner.extend(attention.scores.and_then(|value| flow.graph.producer_index(value)));
+            pooled |= attention.pools(flow);
+            let layers = attention.layers(flow);
+            let out = layers.iter().find(|(_, role)| *role == "out_proj").map(|(layer, _)| *layer);
+            let unit =
+                (!pooled).then(|| units.begin(Unit { mixer: Some(index), stream: out.unwrap_or(index), mlp: None }));
+            for (layer, role) in layers {
+                units.name(layer, unit, role);
             }
         }
-        if after != (0, 0) {
-            behind.extend(node.output.iter().map(|output| (output.as_str(), after)));
+        if pooled {
+            units.pooled.insert(index);
+            after.extend(node.output.iter().map(String::as_str));
         }
     }
-    behind
 }
 
-/// An attention, with the layers that feed it.
+/// An attention, with the values and layers that feed it.
 struct Attention<'m> {
     result: &'m str,
+    /// The product of queries and keys, where it is spelt out.
+    scores: Option<&'m str>,
+    queries: &'m str,
     q: Option<usize>,
     k: Option<usize>,
     v: Option<usize>,
@@ -44,25 +48,32 @@ impl<'m> Attention<'m> {
     /// The attention whose result is the node's output, if it is one.
     fn at(flow: &Flow<'_, 'm>, node: usize, result: &'m str) -> Option<Self> {
         let (name, bound) = BOOK.first(flow, result, &["attention", "attention-packed", "attention-own"])?;
-        let layer = |variable: &str| bound.get(variable).and_then(|value| flow.only_behind(value));
-        Some(match name {
-            "attention-own" => Self { result, q: Some(node), k: Some(node), v: Some(node) },
-            "attention-packed" => {
-                let packed = layer("qkv");
-                Self { result, q: packed, k: packed, v: packed }
-            }
-            _ => Self { result, q: layer("q"), k: layer("k"), v: layer("v") },
-        })
+        let value = |variable: &str| bound.get(variable).copied();
+        let layer = |variable: &str| value(variable).and_then(|value| flow.only_behind(value));
+        let queries = value("q").or(value("qkv")).or(value("x"))?;
+        let (q, k, v) = match name {
+            "attention-own" => (Some(node), Some(node), Some(node)),
+            "attention-packed" => (layer("qkv"), layer("qkv"), layer("qkv")),
+            _ => (layer("q"), layer("k"), layer("v")),
+        };
+        Some(Self { result, scores: value("scores"), queries, q, k, v })
     }
 
-    /// Whether its queries are the same tokens as its keys, as in a transformer's block; a pooling head's queries are
-    /// parameters, or one pooled token.
-    fn is_of_itself(&self, flow: &Flow<'_, 'm>) -> bool {
-        let (Some(q), Some(k)) = (self.q, self.k) else { return false };
-        let input = |layer: usize| flow.activations(&flow.graph.nodes()[layer]).map(|value| flow.settle(value));
-        let (Some(of_q), Some(of_k)) = (input(q), input(k)) else { return false };
-        let layers = |value| flow.behind(value, |_| false).map(|Met { linear, .. }| linear);
-        of_q == of_k || layers(of_q).zip(layers(of_k)).is_some_and(|(a, b)| !a.is_empty() && a == b)
+    /// Whether its queries are parameters, or a mean of the tokens: then it pools. In a transformer's block they are the
+    /// tokens themselves. Where that cannot be told, as behind a convolution, it is taken for a block's.
+    fn pools(&self, flow: &Flow<'_, 'm>) -> bool {
+        let input =
+            |layer: Option<usize>| flow.activations(&flow.graph.nodes()[layer?]).map(|value| flow.settle(value));
+        let (of_q, of_k) = (input(self.q), input(self.k));
+        match of_q {
+            Some(of_q) if Some(of_q) == of_k => false,
+            // What comes only through a mean does not come at all where means are not passed.
+            Some(of_q) if flow.is_content(of_q) => {
+                flow.comes_from_layers(of_q, true) && !flow.comes_from_layers(of_q, false)
+            }
+            Some(_) => true,
+            None => !flow.is_content(self.queries),
+        }
     }
 
     /// Its layers and their roles.

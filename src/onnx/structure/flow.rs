@@ -1,7 +1,7 @@
 //! How activations flow through a graph: what a node computes, however it is quantised or fused, and which of its
 //! operands it hands on.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::onnx::graph::{Graph, uses};
 use crate::onnx::proto::NodeProto;
@@ -130,6 +130,27 @@ pub(super) struct Flow<'g, 'm> {
     computed: HashMap<&'m str, u64>,
     /// What depends on the inputs' values, and not just on their shapes.
     content: HashSet<&'m str>,
+    /// Of values that nodes give which change the type only, the value before these.
+    settled: HashMap<&'m str, &'m str>,
+    /// Of each node, its place in the order of the graph.
+    place: Vec<usize>,
+}
+
+/// Values by what they are before their type was changed.
+fn settled<'m>(graph: &Graph<'m>) -> HashMap<&'m str, &'m str> {
+    let mut settled: HashMap<&str, &str> = HashMap::new();
+    for node in graph.sorted_nodes() {
+        if let (
+            "Identity" | "Cast" | "CastLike" | "Dropout" | "QuantizeLinear" | "DequantizeLinear",
+            Some(before),
+            Some(after),
+        ) = (node.op_type.as_str(), node.input.first(), node.output.first())
+        {
+            let before = settled.get(before.as_str()).copied().unwrap_or(before);
+            settled.insert(after, before);
+        }
+    }
+    settled
 }
 
 /// Values that depend on what the inputs hold. Parameters that are repeated or cut by sizes computed from an input's
@@ -157,7 +178,9 @@ const MET: usize = 8;
 
 impl<'g, 'm> Flow<'g, 'm> {
     pub fn new(graph: &'g Graph<'m>) -> Self {
-        Self { graph, computed: graph.dependencies(), content: content(graph) }
+        let mut place = vec![0; graph.nodes().len()];
+        graph.order().iter().enumerate().for_each(|(at, &node)| place[node] = at);
+        Self { graph, computed: graph.dependencies(), content: content(graph), settled: settled(graph), place }
     }
 
     /// Whether the value depends on an input of the graph.
@@ -200,20 +223,7 @@ impl<'g, 'm> Flow<'g, 'm> {
 
     /// The value before nodes that change its type only.
     pub fn settle(&self, value: &'m str) -> &'m str {
-        let mut value = value;
-        while let Some(node) = self.graph.producer(value) {
-            let first = node.output.first().is_some_and(|output| output == value);
-            match (node.op_type.as_str(), node.input.first()) {
-                (
-                    "Identity" | "Cast" | "CastLike" | "Dropout" | "QuantizeLinear" | "DequantizeLinear",
-                    Some(before),
-                ) if first => {
-                    value = before;
-                }
-                _ => break,
-            }
-        }
-        value
+        self.settled.get(value).copied().unwrap_or(value)
     }
 
     /// What comes to `value` from behind: the linear layers and the values of `halt` that are met first. `None` if
@@ -272,40 +282,102 @@ impl<'g, 'm> Flow<'g, 'm> {
         Some(met)
     }
 
-    /// Whether what a linear layer gives is added to other activations, as on a residual stream, before another layer
-    /// takes it.
-    pub fn joins(&self, node: &'m NodeProto) -> bool {
-        let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
-        let mut seen: HashSet<&str> = open.iter().copied().collect();
-        while let Some(value) = open.pop() {
-            let consumers = self.graph.consumers(value);
-            if consumers.len() > SEEN {
-                return false;
+    /// The last of the linear layers behind `value`, in the order of the graph: on a residual stream, the one that was
+    /// added last, since it needs all those before.
+    pub fn last_behind(&self, value: &'m str) -> Option<usize> {
+        self.layers_behind(value).into_iter().max_by_key(|&layer| self.place[layer])
+    }
+
+    /// The linear layers behind `value`, as many as are near.
+    fn layers_behind(&self, value: &'m str) -> BTreeSet<usize> {
+        let (mut met, mut open, mut seen) = (BTreeSet::new(), VecDeque::from([value]), HashSet::new());
+        while let Some(value) = open.pop_front().filter(|_| seen.len() < SEEN) {
+            let Some(index) = self.graph.producer_index(value).filter(|_| seen.insert(value)) else { continue };
+            let node = &self.graph.nodes()[index];
+            match self.is_linear(node) {
+                true => drop(met.insert(index)),
+                false => open.extend(self.before(node, value)),
             }
-            for &index in consumers {
-                let user = &self.graph.nodes()[index];
-                let View { op, operands, .. } = view(user);
-                let joining = matches!(op, "Add" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization");
-                if joining && operands.iter().take(2).all(|operand| self.is_computed(operand)) {
-                    return true;
-                }
-                open.extend(self.after(user, value).into_iter().filter(|next| seen.insert(next)));
+        }
+        met
+    }
+
+    /// Whether a linear layer is behind `value`; with `means` false, not counting those that are behind a mean over
+    /// tokens.
+    pub fn comes_from_layers(&self, value: &'m str, means: bool) -> bool {
+        let (mut open, mut seen) = (vec![value], HashSet::new());
+        while let Some(value) = open.pop().filter(|_| seen.len() < SEEN) {
+            let Some(index) = self.graph.producer_index(value).filter(|_| seen.insert(value)) else { continue };
+            let node = &self.graph.nodes()[index];
+            if self.is_linear(node) {
+                return true;
             }
-            if seen.len() > SEEN {
-                return false;
+            if means || !matches!(&*node.op_type, "ReduceMean" | "ReduceMax" | "GlobalAveragePool") {
+                open.extend(self.before(node, value));
             }
         }
         false
     }
 
+    /// The activations that what a linear layer gives is added to, as on a residual stream, before another layer takes
+    /// it. Empty if it is added to none. Where the sum serves nothing but another sum (attention and MLP side by side),
+    /// what is added there comes after.
+    pub fn joined(&self, node: &'m NodeProto) -> Vec<&'m str> {
+        let own = node.output.first().and_then(|output| self.graph.producer_index(output));
+        let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
+        let mut seen: HashSet<&str> = open.iter().copied().collect();
+        while let Some(value) = open.pop() {
+            let consumers = self.graph.consumers(value);
+            if consumers.len() + seen.len() > SEEN {
+                break;
+            }
+            for &index in consumers {
+                let user = &self.graph.nodes()[index];
+                // A sum with what comes from the same layer is a part of an activation.
+                let other = self.added(user, value);
+                let other = other.filter(|other| own.is_none_or(|own| !self.layers_behind(other).contains(&own)));
+                if let Some(other) = other {
+                    return std::iter::once(other).chain(self.added_next(user)).collect();
+                }
+                open.extend(self.after(user, value).into_iter().filter(|next| seen.insert(next)));
+            }
+        }
+        vec![]
+    }
+
+    /// What a node adds to `value`, if it adds activations.
+    fn added(&self, node: &'m NodeProto, value: &str) -> Option<&'m str> {
+        let View { op, operands, .. } = view(node);
+        let (&[a, b, ..], "Add" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization") =
+            (operands.as_slice(), op)
+        else {
+            return None;
+        };
+        let both = a != b && self.is_content(a) && self.is_content(b);
+        both.then_some(if a == value { b } else { a })
+    }
+
+    /// What is added to a sum that serves nothing else.
+    fn added_next(&self, node: &'m NodeProto) -> Option<&'m str> {
+        let [sum] = node.output.as_slice() else { return None };
+        let [only] = self.graph.consumers(sum) else { return None };
+        self.added(&self.graph.nodes()[*only], sum)
+    }
+
     /// The operands that a node hands on to its output `value`.
     pub fn before(&self, node: &'m NodeProto, value: &str) -> Vec<&'m str> {
+        if node.output.len() > SEEN {
+            return vec![];
+        }
         let output = node.output.iter().position(|output| output == value).unwrap_or(0);
         handed(&view(node), output)
     }
 
     /// The outputs to which a node hands on its operand `value`.
     pub fn after(&self, node: &'m NodeProto, value: &str) -> Vec<&'m str> {
+        if node.output.len() > SEEN {
+            return vec![];
+        }
         let view = view(node);
         let outputs = node.output.iter().enumerate().filter(|(_, output)| !output.is_empty());
         let taking = outputs.filter(|(index, _)| handed(&view, *index).contains(&value));

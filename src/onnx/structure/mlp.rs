@@ -1,15 +1,12 @@
 //! MLPs: a linear layer, an activation, a linear layer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::flow::Flow;
-use super::{BOOK, Behind, Bindings, Part};
+use super::{BOOK, Bindings, Unit, Units};
 
-/// Activations; those with a gate first, since they contain the others.
+/// The patterns that are activations.
 const ACTIVATIONS: [&str; 13] = [
-    "geglu",
-    "swiglu",
-    "reglu",
     "gelu",
     "gelu-erf",
     "gelu-tanh",
@@ -19,36 +16,40 @@ const ACTIVATIONS: [&str; 13] = [
     "relu",
     "hard-swish",
     "mish",
+    "geglu",
+    "swiglu",
+    "reglu",
     "glu",
 ];
 
-/// Names the layers of each MLP that have no name yet.
-pub(super) fn find<'m>(flow: &Flow<'_, 'm>, behind: &HashMap<&'m str, Behind>, parts: &mut BTreeMap<usize, Part>) {
+/// Names the layers of each MLP that have no name yet. One that is added to a stream is of the unit whose attention was
+/// added there last, if that has none yet; else it is a unit of its own. One that is added to nothing is of the head.
+pub(super) fn find(flow: &Flow<'_, '_>, units: &mut Units) {
     let nodes = flow.graph.nodes();
     let results = nodes.iter().filter_map(|node| node.output.first()).map(String::as_str);
     let activations: HashMap<&str, Bindings> =
         results.filter_map(|value| Some((value, BOOK.first(flow, value, &ACTIVATIONS)?.1))).collect();
-    // Blocks without attention are counted as they come.
-    let mut without = 0;
     for &second in flow.graph.order() {
         let node = &nodes[second];
-        let Some(input) = flow.activations(node).filter(|_| !parts.contains_key(&second)) else { continue };
+        let Some(input) = flow.activations(node).filter(|_| !units.is_named(second)) else { continue };
         let first = before(flow, &activations, input);
-        let Some(first) = first.filter(|first| first.iter().all(|(layer, _)| !parts.contains_key(layer))) else {
+        let Some(first) = first.filter(|first| first.iter().all(|(layer, _)| !units.is_named(*layer))) else {
             continue;
         };
-        let (blocks, heads) = behind.get(input).copied().unwrap_or_default();
-        let block = match (blocks, heads, flow.joins(node)) {
-            (0, 0, true) => {
-                without += 1;
-                Some(without - 1)
-            }
-            (1.., 0, true) => Some(blocks - 1),
-            _ => None,
+        let streams = if units.pooled.contains(&second) { vec![] } else { flow.joined(node) };
+        // What was added to the stream before: another layer than those of blocks there makes it no block's stream.
+        let before = streams.iter().rev().find_map(|stream| flow.last_behind(stream));
+        let unit = match before.map(|layer| units.names.get(&layer).map(|(unit, _)| *unit)) {
+            _ if streams.is_empty() => None,
+            Some(Some(Some(unit))) if units.list[unit].mlp.is_none() => Some(unit),
+            Some(Some(Some(_))) | None => Some(units.begin(Unit { mixer: None, stream: second, mlp: None })),
+            Some(None | Some(None)) => None,
         };
-        let prefix = if block.is_some() { "" } else { "head." };
+        if let Some(unit) = unit {
+            units.list[unit].mlp = Some(second);
+        }
         for (layer, role) in first.into_iter().chain([(second, "fc2")]) {
-            parts.insert(layer, Part { block, role: format!("{prefix}{role}") });
+            units.name(layer, unit, role);
         }
     }
 }

@@ -8,14 +8,15 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
-pub(super) use added::added_rows;
+pub use added::Rows;
+pub(super) use added::rows;
 use flow::Flow;
 use pattern::{Bindings, Book};
 
-use crate::onnx::graph::Graph;
+use crate::onnx::graph::{Graph, uses};
 use crate::onnx::proto::NodeProto;
 
 static BOOK: LazyLock<Book> = LazyLock::new(|| Book::read(include_str!("patterns.txt")));
@@ -31,35 +32,97 @@ pub(super) struct Part {
     pub role: String,
 }
 
+/// What will be a block: an attention with an MLP, or an MLP alone.
+struct Unit {
+    /// The node of the attention.
+    mixer: Option<usize>,
+    /// The node whose result is added to the stream: the attention's projection, or the MLP's second layer.
+    stream: usize,
+    /// The MLP's second layer.
+    mlp: Option<usize>,
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Units {
+    list: Vec<Unit>,
+    /// Of each layer that has a role, its unit and the role.
+    names: BTreeMap<usize, (Option<usize>, &'static str)>,
+    /// Products of queries and keys.
+    inner: HashSet<usize>,
+    /// Nodes that pooling heads are behind.
+    pooled: HashSet<usize>,
+}
+
+impl Units {
+    fn begin(&mut self, unit: Unit) -> usize {
+        self.list.push(unit);
+        self.list.len() - 1
+    }
+
+    fn name(&mut self, layer: usize, unit: Option<usize>, role: &'static str) {
+        self.names.entry(layer).or_insert((unit, role));
+    }
+
+    fn is_named(&self, layer: usize) -> bool {
+        self.names.contains_key(&layer)
+    }
+
+    /// The number of each unit: how many are behind it.
+    fn numbers(&self, flow: &Flow) -> Vec<usize> {
+        let starts: HashMap<usize, usize> =
+            self.list.iter().enumerate().map(|(unit, of)| (of.mixer.unwrap_or(of.stream), unit)).collect();
+        let (mut numbers, mut behind) = (vec![0; self.list.len()], HashMap::<&str, usize>::new());
+        for &index in flow.graph.order() {
+            let node = &flow.graph.nodes()[index];
+            let mut count = uses(node).iter().filter_map(|value| behind.get(value)).copied().max().unwrap_or(0);
+            if let Some(&unit) = starts.get(&index) {
+                numbers[unit] = count;
+                count += 1;
+            }
+            if count > 0 {
+                behind.extend(node.output.iter().map(|output| (output.as_str(), count)));
+            }
+        }
+        numbers
+    }
+}
+
 /// The parts by node, as far as structure tells.
 pub(super) struct Structure<'g, 'm> {
     flow: Flow<'g, 'm>,
     parts: BTreeMap<usize, Part>,
+    inner: HashSet<usize>,
 }
-
-/// How many blocks and pooling heads are behind a value.
-type Behind = (usize, usize);
 
 impl<'g, 'm> Structure<'g, 'm> {
     /// Reads a graph whose embeddings are these values.
     pub fn read(graph: &'g Graph<'m>, embeddings: &[&'m str]) -> Self {
         let flow = Flow::new(graph);
-        let mut parts = BTreeMap::new();
-        let behind = attention::find(&flow, &mut parts);
-        mlp::find(&flow, &behind, &mut parts);
+        let mut units = Units::default();
+        attention::find(&flow, &mut units);
+        mlp::find(&flow, &mut units);
+        let numbers = units.numbers(&flow);
+        let part = |(&layer, &(unit, role)): (&usize, &(Option<usize>, &str))| {
+            let block = unit.map(|unit| numbers[unit]);
+            let role = if block.is_some() { role.to_owned() } else { format!("head.{role}") };
+            (layer, Part { block, role })
+        };
+        let mut parts: BTreeMap<usize, Part> = units.names.iter().map(part).collect();
         for &embedding in embeddings {
             // What is added to a stream is a part of a block, whatever it is.
-            let last = flow.only_behind(embedding).filter(|&node| !flow.joins(&graph.nodes()[node]));
+            let last = flow.only_behind(embedding).filter(|&node| flow.joined(&graph.nodes()[node]).is_empty());
             if let Some(node) = last.filter(|node| parts.get(node).is_none_or(|part| part.block.is_none())) {
                 parts.insert(node, Part { block: None, role: "projection".to_owned() });
             }
         }
-        Self { flow, parts }
+        Self { flow, parts, inner: units.inner }
     }
 
-    /// Whether the node multiplies two activations.
-    pub fn is_between_activations(&self, node: &NodeProto) -> bool {
-        self.flow.is_between_activations(node)
+    /// Whether the node multiplies two activations: the two depend on what the inputs hold, or they are queries and
+    /// keys.
+    pub fn is_between_activations(&self, index: usize, node: &NodeProto) -> bool {
+        self.inner.contains(&index) || self.flow.is_between_activations(node)
     }
 
     /// What the linear layer at this node is.

@@ -2,10 +2,11 @@
 //!
 //! * `(Op a b)`: the result of the operator, of operands that match; `Op|Other` for one of several. `Add` and `Mul`
 //!   match in either order. Operands that are left over must be constants; with `...` at the end they may be anything.
-//! * `?name`: activations; where the name comes again, the same ones.
+//! * `?name`: activations; where the name comes again, the same ones. `*name`: activations or parameters, but no matrix.
 //! * `1.702`: a constant of that value, to a part in 200 (codes are not exact).
 //! * `_`: anything.
-//! * `~(Op ..)`: such a value, or one that is handed on from it through operators that mix nothing.
+//! * `~(Op ..)`: such a value, or one that is handed on from it through operators that mix nothing. `~name(Op ..)` gives
+//!   it a name.
 //! * `@name`: what one of the patterns of that name matches.
 //!
 //! Nodes that change the type only (`Cast`, `QuantizeLinear`, ...) are looked through everywhere.
@@ -19,10 +20,10 @@ use crate::onnx::scalar::{code, scalar};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Pattern {
     Anything,
-    Variable(&'static str),
+    Variable { name: &'static str, parameters: bool },
     Number(f64),
     Named(&'static str),
-    Node { ops: Vec<&'static str>, operands: Vec<Pattern>, open: bool, through: bool },
+    Node { name: Option<&'static str>, ops: Vec<&'static str>, operands: Vec<Pattern>, open: bool, through: bool },
 }
 
 /// Patterns by name, in the order in which they are tried.
@@ -54,7 +55,9 @@ impl Book {
     fn parse(&self, words: &mut std::iter::Peekable<std::vec::IntoIter<&'static str>>) -> Pattern {
         let word = words.next().expect("a pattern");
         match word {
-            "(" | "~(" => {
+            bracket if bracket.ends_with('(') => {
+                let through = bracket.starts_with('~');
+                let name = Some(bracket.trim_matches(['~', '('])).filter(|name| !name.is_empty());
                 let ops = words.next().expect("an operator").split('|').collect();
                 let (mut operands, mut open) = (vec![], false);
                 loop {
@@ -69,12 +72,13 @@ impl Book {
                     words.next();
                 }
                 words.next();
-                Pattern::Node { ops, operands, open, through: word == "~(" }
+                Pattern::Node { name, ops, operands, open, through }
             }
             "_" => Pattern::Anything,
-            word => match (word.strip_prefix('?'), word.strip_prefix('@')) {
-                (Some(variable), _) => Pattern::Variable(variable),
-                (_, Some(name)) => {
+            word => match word.split_at(1) {
+                ("?", name) => Pattern::Variable { name, parameters: false },
+                ("*", name) => Pattern::Variable { name, parameters: true },
+                ("@", name) => {
                     assert!(self.0.iter().any(|(known, _)| *known == name), "no pattern @{name} so far");
                     Pattern::Named(name)
                 }
@@ -110,11 +114,12 @@ impl Book {
     ) -> Option<Bindings<'m>> {
         match pattern {
             Pattern::Anything => Some(bound),
-            Pattern::Variable(name) => {
+            Pattern::Variable { name, parameters } => {
                 let value = flow.settle(value);
                 let mut bound = bound;
                 let known = *bound.entry(name).or_insert(value);
-                (flow.is_computed(value) && known == value).then_some(bound)
+                let fits = flow.is_computed(value) || *parameters && !value.is_empty() && !is_matrix(flow, value);
+                (fits && known == value).then_some(bound)
             }
             Pattern::Number(number) => {
                 let value = scalar(flow.graph, value)?;
@@ -151,7 +156,7 @@ impl Book {
         pattern: &Pattern,
         bound: Bindings<'m>,
     ) -> Option<Bindings<'m>> {
-        let Pattern::Node { ops, operands: wanted, open, .. } = pattern else { return None };
+        let Pattern::Node { name, ops, operands: wanted, open, .. } = pattern else { return None };
         let node = flow.graph.producer(value).filter(|node| node.output.first().is_some_and(|first| first == value))?;
         let View { op, operands, codes } = view(node);
         if !ops.contains(&op) || operands.len() < wanted.len() {
@@ -171,7 +176,11 @@ impl Book {
         };
         let either = matches!(op, "Add" | "Mul") && wanted.len() == 2;
         let straight: Vec<usize> = (0..wanted.len()).collect();
-        in_order(&straight).or_else(|| if either { in_order(&[1, 0]) } else { None })
+        let mut bound = in_order(&straight).or_else(|| if either { in_order(&[1, 0]) } else { None })?;
+        if let Some(name) = name {
+            bound.insert(name, value);
+        }
+        Some(bound)
     }
 }
 
@@ -194,6 +203,12 @@ impl Book {
     }
 }
 
+/// Whether a value is a constant of two dimensions, as the weight of a linear layer.
+fn is_matrix(flow: &Flow, value: &str) -> bool {
+    let constant = flow.graph.constant(value).and_then(Result::ok);
+    constant.is_some_and(|constant| constant.tensor.dims.len() == 2)
+}
+
 /// Codes are not exact.
 fn near(value: f64, wanted: f64) -> bool {
     (value - wanted).abs() <= wanted.abs() / 200.0
@@ -205,7 +220,7 @@ fn words(text: &'static str) -> Vec<&'static str> {
     while !rest.is_empty() {
         let length = match rest.as_bytes() {
             [b'(' | b')', ..] => 1,
-            [b'~', b'(', ..] => 2,
+            [b'~', ..] => rest.find('(').expect("a bracket") + 1,
             _ => rest.find(|c: char| c.is_whitespace() || matches!(c, '(' | ')')).unwrap_or(rest.len()),
         };
         let (word, after) = rest.split_at(length);

@@ -1,5 +1,5 @@
 //! Each pattern alone, and small networks, on graphs that are written as expressions: `(Op a b)` is a node, a number a
-//! constant of one element, a capital a weight of 2 x 2, any other word a graph input. What is written twice is
+//! constant of one element, a capital a weight of 2 x 2, `query` a constant of 1 x 1 x 2, any other word a graph input. What is written twice is
 //! computed once.
 
 use std::collections::HashMap;
@@ -62,6 +62,7 @@ impl Writer {
             match word.parse::<f32>() {
                 Ok(number) => self.constant(&word, &[], &[number]),
                 Err(_) if word.starts_with(char::is_uppercase) => self.constant(&word, &[2, 2], &[1.0, 2.0, 3.0, 4.0]),
+                Err(_) if word == "query" => self.constant(&word, &[1, 1, 2], &[1.0, 2.0]),
                 Err(_) => self.graph.input.push(ValueInfoProto { name: word.clone(), ..Default::default() }),
             }
         }
@@ -165,9 +166,9 @@ fn every_pattern_is_matched_by_what_it_describes() {
 
 #[test]
 fn variables_stand_for_the_activations() {
-    // In the order of the variables' names.
+    // In the order of the variables' names: k, q, scores, v; other, x.
     for (expression, want) in [
-        ("(MatMul (Softmax (MatMul a b)) c)", &["b", "a", "c"][..]),
+        ("(MatMul (Softmax (MatMul a b)) c)", &["b", "a", "v0", "c"][..]),
         ("(Mul (Relu a) b)", &["b", "a"]),
         ("(Gelu (Cast a))", &["a"]),
     ] {
@@ -213,6 +214,35 @@ fn roles(expression: &str) -> Vec<String> {
         roles.sort();
         roles
     })
+}
+
+#[test]
+fn blocks_side_by_side_and_without_attention() {
+    let attention = |x: &str, n: usize| {
+        format!("(MatMul (MatMul (Softmax (MatMul (MatMul {x} Q{n}) (MatMul {x} K{n}))) (MatMul {x} V{n})) O{n})")
+    };
+    let mlp = |x: &str, n: usize| format!("(MatMul (Gelu (MatMul {x} F{n})) G{n})");
+    let of = |expression: &str| -> Vec<String> {
+        let all = roles(expression).into_iter();
+        all.filter(|role| role.starts_with(['F', 'O'])).collect()
+    };
+    // Attention and MLP of the same input, added one way and the other.
+    let after = |x: &str, n: usize| format!("(Add (Add {x} {}) {})", attention(x, n), mlp(x, n));
+    let before = |x: &str, n: usize| format!("(Add (Add {x} {}) {})", mlp(x, n), attention(x, n));
+    let both = ["F0 0.fc1", "F1 1.fc1", "F2 2.fc1", "O0 0.out_proj", "O1 1.out_proj", "O2 2.out_proj"];
+    assert_eq!(of(&after(&after(&after("x", 0), 1), 2)), both);
+    assert_eq!(of(&before(&before(&before("x", 0), 1), 2)), both);
+    // Blocks of an MLP alone first, then blocks with attention.
+    let alone = |x: &str, n: usize| format!("(Add {x} {})", mlp(x, n));
+    let hybrid = of(&block(&block(&alone(&alone("x", 0), 1), 2), 3));
+    assert_eq!(hybrid, ["F0 0.fc1", "F1 1.fc1", "F2 2.fc1", "F3 3.fc1", "O2 2.out_proj", "O3 3.out_proj"]);
+    // Queries that are the mean of the tokens: a pooling head.
+    let tokens = block("x", 0);
+    let pooled = format!(
+        "(MatMul (MatMul (Softmax (MatMul (MatMul (ReduceMean {tokens}) Q1) (MatMul {tokens} K1))) (MatMul {tokens} V1)) O1)"
+    );
+    let pooled = roles(&format!("(Relu {pooled})"));
+    assert!(pooled.contains(&"K1 head.k_proj".to_owned()) && pooled.contains(&"G0 0.fc2".to_owned()), "{pooled:?}");
 }
 
 /// A block of attention and one of MLP on `x`, each with a residual.
@@ -269,6 +299,23 @@ fn other_forms_of_attention_and_mlp() {
         ("(MatMul (Gelu (MatMul x F)) H)", &["F head.fc1", "H projection"]),
         // An activation that is not known settles nothing.
         ("(Add x (MatMul (Elu (MatMul x F)) H))", &[]),
+        // Queries that are parameters and folded: a pooling head all the same, and so is the MLP after it.
+        (
+            "(Add (MatMul (MatMul (Softmax (MatMul query (MatMul x K))) (MatMul x V)) O) (MatMul (Gelu (MatMul (MatMul (MatMul (Softmax (MatMul query (MatMul x K))) (MatMul x V)) O) F)) H))",
+            &["F head.fc1", "H head.fc2", "K head.k_proj", "O head.out_proj", "V head.v_proj"],
+        ),
+        // Keys behind a convolution: which layers make them is not told, and the block is one all the same.
+        (
+            "(Add x (MatMul (MatMul (Softmax (MatMul (MatMul x Q) (MatMul (Conv x kernel) K))) (MatMul (Conv x kernel) V)) O))",
+            &["K 0.k_proj", "O 0.out_proj", "Q 0.q_proj", "V 0.v_proj"],
+        ),
+        // The residual of a projection head is none of a block's stream.
+        ("(Add (MatMul x P) (MatMul (Gelu (MatMul (MatMul x P) F)) H))", &["F head.fc1", "H head.fc2"]),
+        // What a GELU adds to its own input is no residual.
+        (
+            "(MatMul (Gelu (MatMul (Mul (Mul 0.5 (MatMul x F)) (Add 1 (Tanh (Mul 0.7978846 (Add (MatMul x F) (Mul 0.044715 (Pow (MatMul x F) 3))))))) G)) H)",
+            &["F head.fc1", "G head.fc2", "H projection"],
+        ),
     ] {
         assert_eq!(roles(expression), want, "{expression}");
     }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Hints, InputShape, shape_of};
-use crate::few::few;
 use crate::onnx::graph::Graph;
 use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::proto::tensor_proto::DataType;
@@ -57,14 +56,8 @@ impl FromStr for InputRole {
 }
 
 /// The inputs of a graph, in order, each with its role where that is known.
-///
-/// # Errors
-/// If a hint names an input that the graph does not have.
-pub fn input_roles<'m>(graph: &Graph<'m>, hints: &Hints) -> Result<Vec<(&'m str, Option<InputRole>)>, String> {
+pub fn input_roles<'m>(graph: &Graph<'m>, hints: &Hints) -> Vec<(&'m str, Option<InputRole>)> {
     let names = graph.inputs();
-    if let Some(missing) = hints.inputs.keys().find(|name| !names.contains(&name.as_str())) {
-        return Err(format!("it has no input '{missing}', which --input names; it has {}", few(&names)));
-    }
     let lookups: Vec<Option<usize>> = names.iter().map(|name| rows_looked_up(graph, name)).collect();
     let most = lookups.iter().flatten().copied().max();
     let infos: HashMap<&str, &ValueInfoProto> =
@@ -74,13 +67,13 @@ pub fn input_roles<'m>(graph: &Graph<'m>, hints: &Hints) -> Result<Vec<(&'m str,
     };
     let mut roles: Vec<(&str, Option<InputRole>)> = names.iter().zip(&lookups).map(role).collect();
     // What is said wins: nothing else has that role then.
-    for role in hints.inputs.values() {
+    for (_, role) in hints.inputs.iter().filter(|(name, _)| names.contains(&name.as_str())) {
         roles.iter_mut().filter(|(_, own)| *own == Some(*role)).for_each(|(_, own)| *own = None);
     }
     for (name, role) in &mut roles {
         *role = hints.inputs.get(*name).copied().or(*role);
     }
-    Ok(roles)
+    roles
 }
 
 /// No tower has more segments than that.
@@ -96,7 +89,7 @@ fn role_of(shape: &InputShape, rows: Option<usize>, most: Option<usize>) -> Opti
             Some(_) if named(&["type", "segment"]) => Some(InputRole::TokenTypeIds),
             Some(rows) if rows <= MAX_SEGMENTS => Some(InputRole::TokenTypeIds),
             Some(_) => Some(InputRole::PositionIds),
-            None if named(&["mask"]) => Some(InputRole::AttentionMask),
+            None if named(&["mask"]) => (!named(&["pixel", "image"])).then_some(InputRole::AttentionMask),
             None if named(&["position"]) => Some(InputRole::PositionIds),
             None if named(&["type", "segment"]) => Some(InputRole::TokenTypeIds),
             // Another input looks words up.
@@ -104,7 +97,7 @@ fn role_of(shape: &InputShape, rows: Option<usize>, most: Option<usize>) -> Opti
             None => Some(InputRole::InputIds),
         },
         (DataType::Bool | DataType::Float | DataType::Float16, [_, _]) if named(&["mask"]) => {
-            Some(InputRole::AttentionMask)
+            (!named(&["pixel", "image"])).then_some(InputRole::AttentionMask)
         }
         (DataType::Float | DataType::Float16 | DataType::Bfloat16, [_, None | Some(1 | 3), _, last]) => {
             // Channels last are none that the preprocessing here makes.
@@ -142,16 +135,6 @@ fn rows_looked_up(graph: &Graph, input: &str) -> Option<usize> {
 
 /// Rows of a constant table with two dimensions, also behind casts and codes.
 fn table_rows(graph: &Graph, value: &str) -> Option<usize> {
-    let mut value = value;
-    loop {
-        if let Some(constant) = graph.held(value) {
-            let [rows, _] = constant.ok()?.tensor.dims.as_slice() else { return None };
-            return usize::try_from(*rows).ok();
-        }
-        let node = graph.producer(value)?;
-        match node.op_type.as_str() {
-            "Identity" | "Cast" | "DequantizeLinear" => value = node.input.first()?,
-            _ => return None,
-        }
-    }
+    let [rows, _] = graph.behind_casts(value)?.ok()?.tensor.dims.as_slice() else { return None };
+    usize::try_from(*rows).ok()
 }

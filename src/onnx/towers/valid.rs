@@ -1,5 +1,6 @@
 //! Which tokens of a text count: those that can reach its embedding.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use ndarray::Array2;
@@ -18,6 +19,8 @@ pub enum Valid {
     UntilLargest,
     /// Up to the first token of that id, where the embedding is taken.
     UntilToken(i64),
+    /// Before the first token of that id, the embedding being taken at the last of them.
+    BeforeToken(i64),
     /// All but those of that id, which the graph masks itself.
     NotToken(i64),
 }
@@ -29,38 +32,42 @@ impl fmt::Display for Valid {
             Self::Mask => f.write_str("where the attention mask is 1"),
             Self::UntilLargest => f.write_str("up to the largest id, where the text ends"),
             Self::UntilToken(id) => write!(f, "up to the first id {id}, where the text ends"),
+            Self::BeforeToken(id) => write!(f, "those before the first id {id}"),
             Self::NotToken(id) => write!(f, "all but id {id}, which the graph takes for padding"),
         }
     }
 }
 
+/// Nodes that a walk from the ids looks at.
+const SEEN: usize = 300;
+
 impl Valid {
-    /// What a graph without a mask does with its token ids.
+    /// What a graph without a mask does with its token ids: it may mask some, and may pool at one.
     pub(super) fn of_ids(graph: &Graph, ids: &str) -> Self {
-        let (mut open, mut seen) = (vec![ids], 0);
-        let mut padding = None;
-        while let Some(value) = open.pop().filter(|_| seen < 200) {
-            seen += 1;
-            for &index in graph.consumers(value) {
-                let node = &graph.nodes()[index];
-                let Some(output) = node.output.first() else { continue };
-                match node.op_type.as_str() {
-                    "Cast" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => open.push(output),
-                    "ArgMax" => return Self::UntilLargest,
-                    "Equal" => {
-                        let other = node.input.iter().find(|operand| *operand != value);
-                        let Some(id) = other.and_then(|other| scalar(graph, other)) else { continue };
-                        match compared(graph, output) {
-                            Use::Pooling => return Self::UntilToken(id as i64),
-                            Use::Mask => padding = padding.or(Some(id as i64)),
-                            Use::Counting => {}
-                        }
-                    }
-                    _ => {}
-                }
+        let (mut pooled, mut masked) = (None, None);
+        walk(graph, ids, |op, value, node_output| match op {
+            "Cast" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
+            "ArgMax" => {
+                pooled = pooled.or(Some(Self::UntilLargest));
+                false
             }
-        }
-        padding.map_or(Self::All, Self::NotToken)
+            "Equal" => {
+                let node = graph.producer(node_output).expect("it makes its output");
+                let other = node.input.iter().find(|operand| *operand != value);
+                if let Some(id) = other.and_then(|other| scalar(graph, other)).map(|id| id as i64) {
+                    if masks(graph, node_output) {
+                        masked = masked.or(Some(Self::NotToken(id)));
+                    }
+                    pooled = pooled.or(pools(graph, node_output).map(|before| match before {
+                        true => Self::BeforeToken(id),
+                        false => Self::UntilToken(id),
+                    }));
+                }
+                false
+            }
+            _ => false,
+        });
+        masked.or(pooled).unwrap_or(Self::All)
     }
 
     /// The mask `[B, T]` of the tokens that count, from ids and the tokenizer's own mask.
@@ -68,47 +75,85 @@ impl Valid {
         match self {
             Self::All => Array2::ones(ids.dim()),
             Self::Mask => tokenizers,
-            Self::UntilLargest => until(ids, |row| (0..row.len()).max_by_key(|&k| (row[k], std::cmp::Reverse(k)))),
-            Self::UntilToken(id) => until(ids, |row| row.iter().position(|&token| token == id)),
+            Self::UntilLargest => {
+                let largest = |row: &[i64]| (0..row.len()).max_by_key(|&k| (row[k], std::cmp::Reverse(k)));
+                first(ids, |row| largest(row).map(|last| last + 1))
+            }
+            Self::UntilToken(id) => first(ids, |row| row.iter().position(|&token| token == id).map(|last| last + 1)),
+            Self::BeforeToken(id) => first(ids, |row| row.iter().position(|&token| token == id)),
             Self::NotToken(id) => ids.mapv(|token| i64::from(token != id)),
         }
     }
 }
 
-/// 1 up to the token that `last` finds in each row; all 1 where it finds none.
-fn until(ids: &Array2<i64>, last: impl Fn(&[i64]) -> Option<usize>) -> Array2<i64> {
+/// 1 for as many tokens of each row as `count` says; for all where it says nothing.
+fn first(ids: &Array2<i64>, count: impl Fn(&[i64]) -> Option<usize>) -> Array2<i64> {
     let mut mask = Array2::ones(ids.dim());
     for (row, mut mask) in ids.rows().into_iter().zip(mask.rows_mut()) {
-        if let Some(last) = last(&row.to_vec()) {
-            mask.iter_mut().skip(last + 1).for_each(|m| *m = 0);
+        if let Some(count) = count(&row.to_vec()) {
+            mask.iter_mut().skip(count).for_each(|m| *m = 0);
         }
     }
     mask
 }
 
-/// What a comparison of token ids serves.
-enum Use {
-    Pooling,
-    Mask,
-    Counting,
-}
-
-fn compared(graph: &Graph, value: &str) -> Use {
-    let (mut open, mut seen, mut counting) = (vec![value], 0, false);
-    while let Some(value) = open.pop().filter(|_| seen < 50) {
-        seen += 1;
-        for &index in graph.consumers(value) {
+/// Goes from a value to what is made of it: `on` is told operator, value and result, and says whether to go on there.
+fn walk<'m>(graph: &Graph<'m>, from: &str, mut on: impl FnMut(&'m str, &str, &'m str) -> bool) {
+    let (mut open, mut seen): (Vec<String>, HashSet<&str>) = (vec![from.to_owned()], HashSet::new());
+    while let Some(value) = open.pop() {
+        for &index in graph.consumers(&value).iter().take(SEEN) {
             let node = &graph.nodes()[index];
-            match node.op_type.as_str() {
-                "ArgMax" => return Use::Pooling,
-                // Positions that leave padding out.
-                "CumSum" => counting = true,
-                "Cast" | "Identity" | "Not" | "Reshape" => open.extend(node.output.first().map(String::as_str)),
-                _ => {}
+            let Some(output) = node.output.first().filter(|output| seen.len() < SEEN && seen.insert(output)) else {
+                continue;
+            };
+            if on(&node.op_type, &value, output) {
+                open.push(output.clone());
             }
         }
     }
-    if counting { Use::Counting } else { Use::Mask }
+}
+
+/// Whether a comparison ends up in an attention: where it is counted or looked up, it does not.
+fn masks(graph: &Graph, value: &str) -> bool {
+    let mut found = false;
+    walk(graph, value, |op, _, _| {
+        found |= matches!(op, "Softmax" | "Attention" | "MultiHeadAttention" | "GroupQueryAttention");
+        // What has weights is no mask any more.
+        !found
+            && !matches!(
+                op,
+                "CumSum"
+                    | "ArgMax"
+                    | "NonZero"
+                    | "MatMul"
+                    | "Gemm"
+                    | "Gather"
+                    | "GatherND"
+                    | "LayerNormalization"
+                    | "Shape"
+            )
+    });
+    found
+}
+
+/// Whether the place of a comparison's first hit is looked for, and if so, whether the one before it is meant.
+fn pools(graph: &Graph, value: &str) -> Option<bool> {
+    let (mut found, mut before) = (false, false);
+    walk(graph, value, |op, _, output| match op {
+        "ArgMax" => {
+            found = true;
+            walk(graph, output, |op, value, output| {
+                let other = graph.producer(output).and_then(|node| node.input.iter().find(|input| *input != value));
+                let number = other.and_then(|other| scalar(graph, other));
+                before |= matches!((op, number), ("Sub", Some(1.0)) | ("Add", Some(-1.0)));
+                matches!(op, "Cast" | "Identity")
+            });
+            false
+        }
+        "Cast" | "Identity" | "Not" | "Reshape" => true,
+        _ => false,
+    });
+    found.then_some(before)
 }
 
 #[cfg(test)]
@@ -125,6 +170,7 @@ mod tests {
         assert_eq!(mask(Valid::Mask), own);
         assert_eq!(mask(Valid::UntilLargest), array![[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 0, 0, 0]]);
         assert_eq!(mask(Valid::UntilToken(98)), array![[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]);
+        assert_eq!(mask(Valid::BeforeToken(98)), array![[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]]);
         assert_eq!(mask(Valid::NotToken(0)), array![[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]);
     }
 }
