@@ -66,6 +66,8 @@ pub struct Use {
     pub input: String,
     /// Whether the weight's inputs run along that value's last axis but one, and not along its last.
     pub across: bool,
+    /// If the value is codes: the names of their scale and zero point (which may be "").
+    pub codes: Option<[String; 2]>,
     /// Index of the node.
     node: usize,
 }
@@ -129,8 +131,9 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
             (None, false) => product(graph, node),
         };
         match (found, tower) {
-            (Ok(Product { input, across, weight }), Some(tower)) => {
-                let used = Use { input: input.to_owned(), across, node: index };
+            (Ok(Product { input, across, codes, weight }), Some(tower)) => {
+                let codes = codes.map(|codes| codes.map(str::to_owned));
+                let used = Use { input: input.to_owned(), across, codes, node: index };
                 let tied = known.entry((tower.modality, weight.initializer.clone())).or_insert(layers.linear.len());
                 match layers.linear.get_mut(*tied).filter(|first| first.weight == weight) {
                     Some(first) => first.uses.push(used),

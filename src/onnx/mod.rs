@@ -50,7 +50,7 @@ pub use patch::{
     Difference, Names, Patch, PatchLayer, Plan, Selection, SourceFile, compare, edits_of, is_edited, provenance_key,
     sample_positions, stage,
 };
-pub use skeleton::Skeleton;
+pub use skeleton::{Cut, Skeleton};
 pub use source::{Source, sha256_of};
 pub use tensor::{Layout, Weight};
 pub use towers::{

@@ -11,10 +11,12 @@ use crate::few::cut;
 
 /// A product of a value and a constant weight.
 pub(super) struct Product<'m> {
-    /// The value, as float.
+    /// The value.
     pub input: &'m str,
     /// Whether the weight's inputs run along the value's last axis but one, and not along its last.
     pub across: bool,
+    /// If the value is codes: their scale and zero point.
+    pub codes: Option<[&'m str; 2]>,
     /// The weight.
     pub weight: Weight,
 }
@@ -63,10 +65,11 @@ pub(super) fn product<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Prod
         "MatMul" | "Gemm" | "FusedMatMul" | "FusedGemm" | "GemmFastGelu" | "Attention" => {
             let (a, b, trans_a, trans_b) = (named(0)?, named(1)?, flag("transA"), flag("transB"));
             // On the right it is [I, O], on the left [O, I], if it is not transposed.
-            let right = plain(graph, b, !trans_b).map(|weight| Product { input: a, across: trans_a, weight });
+            let right =
+                plain(graph, b, !trans_b).map(|weight| Product { input: a, across: trans_a, codes: None, weight });
             match right {
                 Err(reason) if !holds_weights(node) => plain(graph, a, trans_a)
-                    .map(|weight| Product { input: b, across: !trans_b, weight })
+                    .map(|weight| Product { input: b, across: !trans_b, codes: None, weight })
                     .map_err(|_| reason),
                 right => right,
             }
@@ -91,7 +94,15 @@ pub(super) fn product<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Prod
                 return Err("multiplied by a transposed input".to_owned());
             }
             let scale = constant(4)?.into_iter().collect();
-            quantised(graph, floats(graph, named(0)?)?, named(3)?, scale, constant(5)?, flag("transB"))
+            let zero = constant(5)?;
+            match floats(graph, named(0)?) {
+                Ok(input) => quantised(graph, input, named(3)?, scale, zero, flag("transB")),
+                // Codes that another node gives: this one says what they stand for.
+                Err(_) => {
+                    let product = quantised(graph, named(0)?, named(3)?, scale, zero, flag("transB"))?;
+                    Ok(Product { codes: Some([named(1)?, operand(2).unwrap_or("")]), ..product })
+                }
+            }
         }
         "MatMulNBits" => blocks(graph, node),
         other => Err(format!("in an operator this tool does not edit, {other}")),
@@ -215,7 +226,7 @@ fn quantised<'m>(
     let out = usize::from(!trans_b);
     let grid = if several { Grid::along(out, stored) } else { Grid::whole(stored) };
     let codes = Codes { element: None, scale, zero_point, default_zero: 0, grid, packed_zero: false };
-    Ok(Product { input, across: false, weight: weight(&constant, stored, !trans_b, Some(codes)) })
+    Ok(Product { input, across: false, codes: None, weight: weight(&constant, stored, !trans_b, Some(codes)) })
 }
 
 /// `com.microsoft.MatMulNBits`: `B` is `[N, blocks, bytes]`, each row of `K` filled up to whole blocks.
@@ -252,7 +263,7 @@ fn blocks<'m>(graph: &Graph<'m>, node: &'m NodeProto) -> Result<Product<'m>, Str
         layout: Layout { transposed: false, pitch },
         codes: Some(codes),
     };
-    Ok(Product { input: operand(0).ok_or("nothing to multiply with")?, across: false, weight })
+    Ok(Product { input: operand(0).ok_or("nothing to multiply with")?, across: false, codes: None, weight })
 }
 
 /// The name of the constant behind a parameter; none if there is no parameter.

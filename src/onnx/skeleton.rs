@@ -22,17 +22,34 @@ pub struct Skeleton {
     folder: PathBuf,
 }
 
+/// A value that a graph is cut after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut<'v> {
+    /// Its name.
+    pub value: &'v str,
+    /// If it is codes that are to come out as floats: the names of their scale and zero point (which may be "").
+    pub codes: Option<&'v [String; 2]>,
+}
+
+impl<'v> From<&'v str> for Cut<'v> {
+    fn from(value: &'v str) -> Self {
+        Self { value, codes: None }
+    }
+}
+
 impl Skeleton {
     /// Cuts out what is needed to compute `outputs`, which may be any values of the graph; they become the cut
     /// graph's outputs, in that order.
     ///
     /// # Errors
     /// If the model's path cannot be resolved or is not UTF-8, or a value does not exist.
-    pub fn extract(graph: &Graph, outputs: &[&str]) -> Result<Self, Error> {
+    pub fn extract<'v, C: Copy + Into<Cut<'v>>>(graph: &Graph, outputs: &[C]) -> Result<Self, Error> {
+        let outputs: Vec<Cut> = outputs.iter().map(|&output| output.into()).collect();
         let model = graph.model;
         let original = model.graph();
         let files = Files::locate(model)?;
-        let mut needed: HashSet<&str> = outputs.iter().copied().collect();
+        let mut needed: HashSet<&str> = outputs.iter().map(|output| output.value).collect();
+        needed.extend(outputs.iter().filter_map(|output| output.codes).flatten().map(String::as_str));
         let (mut node, mut initializer) = (vec![], vec![]);
         for candidate in graph.sorted_nodes().rev() {
             if !candidate.output.iter().any(|output| needed.contains(output.as_str())) {
@@ -48,6 +65,18 @@ impl Skeleton {
             }
         }
         node.reverse();
+        let mut output = vec![];
+        for (index, &Cut { value, codes }) in outputs.iter().enumerate() {
+            let Some([scale, zero]) = codes else {
+                output.push(declare(original, value));
+                continue;
+            };
+            let floats = format!("{value}.floats{index}");
+            let input = [value, scale, zero].into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            let op_type = "DequantizeLinear".to_owned();
+            node.push(NodeProto { op_type, input, output: vec![floats.clone()], ..NodeProto::default() });
+            output.push(ValueInfoProto { name: floats, ..ValueInfoProto::default() });
+        }
         let own = original.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
         initializer.extend(own.map(|tensor| files.refer(model, tensor)));
         let input = original
@@ -56,7 +85,6 @@ impl Skeleton {
             .filter(|i| needed.contains(i.name.as_str()) && !graph.is_initializer(&i.name))
             .cloned()
             .collect();
-        let output = outputs.iter().map(|&name| declare(original, name)).collect();
         let proto = ModelProto {
             ir_version: model.proto().ir_version,
             opset_import: model.proto().opset_import.clone(),

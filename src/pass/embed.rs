@@ -36,7 +36,7 @@ impl<'a> Embedder<'a> {
     /// # Errors
     /// If a sample cannot be read or the runtime does not take the graph.
     pub fn new(runner: Runner<'a>, site: &'a Site<'a>, like: &dyn Samples) -> Result<Self, Error> {
-        let skeleton = Skeleton::extract(site.graph, &[&site.tower.embedding])?;
+        let skeleton = Skeleton::extract(site.graph, &[site.tower.embedding.as_str()])?;
         let size = site.batch_size(runner.limits.batch_size.unwrap_or(USUAL_BATCH), like.len());
         let (like, _) = feed(&site.tower, like.batch(0..1)?, size)?;
         let session = runner.runtime.load(&skeleton, &like).map_err(|e| site.failed(e))?;

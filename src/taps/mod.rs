@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub use layout::{Layout, Verdict};
 
-use crate::onnx::{self, Graph, Linear, Skeleton};
+use crate::onnx::{self, Cut, Graph, Linear, Skeleton};
 use crate::uwm::Statistics;
 
 /// Layer inputs that cannot be reduced.
@@ -80,6 +80,8 @@ pub struct Tap {
     pub width: usize,
     /// Whether they run along the last axis but one.
     pub across: bool,
+    /// If it is codes: the names of their scale and zero point.
+    pub codes: Option<[String; 2]>,
 }
 
 /// A batch as it was run.
@@ -105,7 +107,7 @@ impl Taps {
             let mut inputs = vec![];
             for used in &layer.uses {
                 let (value, width, across) = (used.input.clone(), layer.weight.shape[1], used.across);
-                let tap = Tap { value, layer: layer.node.clone(), width, across };
+                let tap = Tap { value, layer: layer.node.clone(), width, across, codes: used.codes.clone() };
                 let same =
                     |other: &Tap| (&other.value, other.width, other.across) == (&tap.value, tap.width, tap.across);
                 let known = taps.iter().position(same);
@@ -116,8 +118,8 @@ impl Taps {
             }
             of_layer.push(inputs);
         }
-        let values: Vec<&str> = taps.iter().map(|tap| tap.value.as_str()).collect();
-        Ok(Self { skeleton: Skeleton::extract(graph, &values)?, of_layer, outputs: taps })
+        let outputs: Vec<Cut> = taps.iter().map(|tap| Cut { value: &tap.value, codes: tap.codes.as_ref() }).collect();
+        Ok(Self { skeleton: Skeleton::extract(graph, &outputs)?, of_layer, outputs: taps })
     }
 }
 

@@ -7,6 +7,8 @@ mod mlp;
 mod pattern;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) mod written;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;

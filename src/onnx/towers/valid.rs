@@ -6,6 +6,7 @@ use std::fmt;
 use ndarray::Array2;
 
 use crate::onnx::graph::Graph;
+use crate::onnx::proto::NodeProto;
 use crate::onnx::scalar::scalar;
 
 /// Which tokens of a text count.
@@ -45,20 +46,20 @@ impl Valid {
     /// What a graph without a mask does with its token ids: it may mask some, and may pool at one.
     pub(super) fn of_ids(graph: &Graph, ids: &str) -> Self {
         let (mut pooled, mut masked) = (None, None);
-        walk(graph, ids, |op, value, node_output| match op {
+        walk(graph, ids, |node, value| match node.op_type.as_str() {
             "Cast" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
             "ArgMax" => {
                 pooled = pooled.or(Some(Self::UntilLargest));
                 false
             }
             "Equal" => {
-                let node = graph.producer(node_output).expect("it makes its output");
                 let other = node.input.iter().find(|operand| *operand != value);
+                let output = node.output.first().map_or("", String::as_str);
                 if let Some(id) = other.and_then(|other| scalar(graph, other)).map(|id| id as i64) {
-                    if masks(graph, node_output) {
+                    if masks(graph, output) {
                         masked = masked.or(Some(Self::NotToken(id)));
                     }
-                    pooled = pooled.or(pools(graph, node_output).map(|before| match before {
+                    pooled = pooled.or(pools(graph, output).map(|before| match before {
                         true => Self::BeforeToken(id),
                         false => Self::UntilToken(id),
                     }));
@@ -97,8 +98,9 @@ fn first(ids: &Array2<i64>, count: impl Fn(&[i64]) -> Option<usize>) -> Array2<i
     mask
 }
 
-/// Goes from a value to what is made of it: `on` is told operator, value and result, and says whether to go on there.
-fn walk<'m>(graph: &Graph<'m>, from: &str, mut on: impl FnMut(&'m str, &str, &'m str) -> bool) {
+/// Goes from a value to what is made of it: `on` is told a node and the value it takes, and says whether to go on with
+/// its first output.
+fn walk<'m>(graph: &Graph<'m>, from: &str, mut on: impl FnMut(&'m NodeProto, &str) -> bool) {
     let (mut open, mut seen): (Vec<String>, HashSet<&str>) = (vec![from.to_owned()], HashSet::new());
     while let Some(value) = open.pop() {
         for &index in graph.consumers(&value).iter().take(SEEN) {
@@ -106,32 +108,28 @@ fn walk<'m>(graph: &Graph<'m>, from: &str, mut on: impl FnMut(&'m str, &str, &'m
             let Some(output) = node.output.first().filter(|output| seen.len() < SEEN && seen.insert(output)) else {
                 continue;
             };
-            if on(&node.op_type, &value, output) {
+            if on(node, &value) {
                 open.push(output.clone());
             }
         }
     }
 }
 
-/// Whether a comparison ends up in an attention: where it is counted or looked up, it does not.
+/// Whether a comparison ends up in an attention: where it is counted or looks something up, it does not.
 fn masks(graph: &Graph, value: &str) -> bool {
     let mut found = false;
-    walk(graph, value, |op, _, _| {
-        found |= matches!(op, "Softmax" | "Attention" | "MultiHeadAttention" | "GroupQueryAttention");
-        // What has weights is no mask any more.
-        !found
-            && !matches!(
-                op,
-                "CumSum"
-                    | "ArgMax"
-                    | "NonZero"
-                    | "MatMul"
-                    | "Gemm"
-                    | "Gather"
-                    | "GatherND"
-                    | "LayerNormalization"
-                    | "Shape"
-            )
+    walk(graph, value, |node, value| {
+        let first = node.input.first().is_some_and(|input| input == value);
+        match node.op_type.as_str() {
+            "Softmax" | "Attention" | "MultiHeadAttention" | "GroupQueryAttention" => {
+                found = true;
+                false
+            }
+            "Gather" | "GatherND" | "Slice" | "Reshape" | "Expand" | "Tile" => first,
+            // What has weights is no mask any more.
+            "CumSum" | "ArgMax" | "NonZero" | "MatMul" | "Gemm" | "LayerNormalization" | "Shape" => false,
+            _ => !found,
+        }
     });
     found
 }
@@ -139,14 +137,14 @@ fn masks(graph: &Graph, value: &str) -> bool {
 /// Whether the place of a comparison's first hit is looked for, and if so, whether the one before it is meant.
 fn pools(graph: &Graph, value: &str) -> Option<bool> {
     let (mut found, mut before) = (false, false);
-    walk(graph, value, |op, _, output| match op {
+    walk(graph, value, |node, _| match node.op_type.as_str() {
         "ArgMax" => {
             found = true;
-            walk(graph, output, |op, value, output| {
-                let other = graph.producer(output).and_then(|node| node.input.iter().find(|input| *input != value));
+            walk(graph, node.output.first().map_or("", String::as_str), |node, value| {
+                let other = node.input.iter().find(|input| *input != value);
                 let number = other.and_then(|other| scalar(graph, other));
-                before |= matches!((op, number), ("Sub", Some(1.0)) | ("Add", Some(-1.0)));
-                matches!(op, "Cast" | "Identity")
+                before |= matches!((node.op_type.as_str(), number), ("Sub", Some(1.0)) | ("Add", Some(-1.0)));
+                matches!(node.op_type.as_str(), "Cast" | "Identity")
             });
             false
         }
@@ -172,5 +170,35 @@ mod tests {
         assert_eq!(mask(Valid::UntilToken(98)), array![[1, 1, 1, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]);
         assert_eq!(mask(Valid::BeforeToken(98)), array![[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]]);
         assert_eq!(mask(Valid::NotToken(0)), array![[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]);
+    }
+
+    /// What is made of the ids where nothing but them is given.
+    fn of(expression: &str) -> Valid {
+        crate::onnx::structure::written::look(expression, |graph, _| Valid::of_ids(graph, "ids"))
+    }
+
+    #[test]
+    fn graphs_say_which_tokens_count() {
+        let attention = |mask: &str| format!("(MatMul (Softmax (Add (MatMul x y) {mask})) z)");
+        for (expression, valid) in [
+            ("(Gather W ids)".to_owned(), Valid::All),
+            ("(GatherND (Gather W ids) (ArgMax (Cast ids)))".to_owned(), Valid::UntilLargest),
+            ("(GatherND (Gather W ids) (ArgMax (Cast (Equal ids 98))))".to_owned(), Valid::UntilToken(98)),
+            ("(GatherND (Gather W ids) (Sub (ArgMax (Cast (Equal ids 5))) 1))".to_owned(), Valid::BeforeToken(5)),
+            (attention("(Where (Unsqueeze (Not (Equal ids 1))) 0 -10000)"), Valid::NotToken(1)),
+            // Positions that leave padding out are no mask, and may share their comparison with one.
+            ("(Gather W (Mul (CumSum (Cast (Not (Equal ids 1)))) (Cast (Not (Equal ids 1)))))".to_owned(), Valid::All),
+            (
+                format!(
+                    "(Concat {} (Gather W (CumSum (Cast (Not (Equal ids 1))))))",
+                    attention("(Gather (Where (Not (Equal ids 1)) 0 -10000) 0)")
+                ),
+                Valid::NotToken(1),
+            ),
+            // A mask of the last token's place is none of the attention.
+            ("(GatherND (Gather W ids) (NonZero (Equal ids 2)))".to_owned(), Valid::All),
+        ] {
+            assert_eq!(of(&expression), valid, "{expression}");
+        }
     }
 }
