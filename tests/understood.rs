@@ -195,6 +195,19 @@ fn layers_are_chosen_by_role_block_and_name() {
     assert!(seen["layers"].as_array().unwrap().iter().all(|layer| layer["selected"] == false));
     let seen = inspect(&[model, "--layers", "vision:fc2,fc2[7..]"]);
     assert!(seen["stops"].to_string().contains("no vision layer is one of 'fc2[7..]'"));
+    let (_, stderr, code) = output(&["inspect", model, "--variant", "fp16"]);
+    assert!(code == 2 && stderr.contains("no folder was given"), "{stderr}");
+    // A file that was given for one tower is not edited in the other; two towers are two files.
+    let text = inspect(&["--text", model]);
+    let selected = |seen: &Value| -> Vec<String> {
+        let layers = seen["layers"].as_array().unwrap().iter().filter(|layer| layer["selected"] == true);
+        layers.map(|layer| layer["tower"].to_string()).collect()
+    };
+    assert_eq!(selected(&text), ["\"text\"", "\"text\""]);
+    let vision = zoo("siglip.dynamo_sdpa.vision.onnx");
+    let wrong = inspect(&["--text", vision.to_str().unwrap()]);
+    assert!(wrong["stops"].to_string().contains("given with --text, and there is no text tower"), "{wrong}");
+    assert!(selected(&wrong).is_empty());
     let (_, stderr, code) = output(&["inspect", model, "--input", "pixel_values=picture"]);
     assert!(code == 2 && stderr.contains("no role of an input"), "{stderr}");
 }
@@ -331,6 +344,34 @@ fn what_the_user_says_wins() {
     assert!(code == 3 && stderr.contains("no input 'middle', which --input names; there are left, right"), "{stderr}");
     let (_, stderr, code) = output(&["inspect", &two, "--embedding", "none"]);
     assert!(code == 3 && stderr.contains("nothing makes 'none', which --embedding names"), "{stderr}");
+}
+
+#[test]
+fn scales_are_along_the_axis_of_what_is_dequantised() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = model(
+        folder.path(),
+        vec![value("x", DataType::Float, &[-1, 3, 2, 2])],
+        &[
+            ("Transpose", &["codes"], "turned"),
+            ("DequantizeLinear", &["turned", "scale"], "w"),
+            ("MatMul", &["x", "w"], "y"),
+        ],
+        &[("codes", &[1]), ("scale", &[2])],
+        vec![value("y", DataType::Float, &[-1, 2])],
+    );
+    let mut proto = ModelProto::decode(std::fs::read(&path).unwrap().as_slice()).unwrap();
+    let weights = &mut proto.graph.as_mut().unwrap().initializer;
+    (weights[0].dims, weights[0].data_type, weights[0].raw_data) =
+        (vec![2, 2], DataType::Int8.into(), Some(vec![1, 2, 3, 4].into()));
+    weights[1].raw_data =
+        Some([1.0_f32, 10.0].iter().flat_map(|scale| scale.to_le_bytes()).collect::<Vec<u8>>().into());
+    std::fs::write(&path, proto.encode_to_vec()).unwrap();
+    let model = uwm_onnx::onnx::Model::open(Path::new(&path)).unwrap();
+    let graph = uwm_onnx::onnx::Graph::new(&model).unwrap();
+    let site = uwm_onnx::pass::Site::find(&graph, &uwm_onnx::onnx::Hints::default()).unwrap().remove(0);
+    // What is dequantised is [[1, 3], [2, 4]], by columns [[1, 30], [2, 40]], and that is [I, O].
+    assert_eq!(site.layers[0].weight.read(&model).unwrap(), ndarray::array![[1.0, 2.0], [30.0, 40.0]]);
 }
 
 #[test]

@@ -99,6 +99,20 @@ pub enum Error {
         /// Roles and their counts.
         found: String,
     },
+    /// A chosen layer that this tool leaves alone.
+    #[error("{}: layer '{node}' cannot be edited: {reason}", path.display())]
+    #[diagnostic(
+        code("layer-not-editable"),
+        help("choose others with --layers, some blocks (fc2[2..]) or names (globs); `uwm-onnx inspect` lists all")
+    )]
+    Layer {
+        /// The file.
+        path: PathBuf,
+        /// The layer's node.
+        node: String,
+        /// Why not.
+        reason: String,
+    },
     /// The patch was made for something else.
     #[error("{}: the patch does not fit: {reason}", path.display())]
     #[diagnostic(

@@ -2,7 +2,7 @@
 
 use super::wanted::Wanted;
 use super::{Error, ModelFiles};
-use crate::few::few;
+use crate::few::{cut, few};
 use crate::onnx::proto::NodeProto;
 use crate::onnx::{self, Graph, Hints, Layers, Linear, Modality, Opaque, Tower, Towers, find_layers, find_towers};
 use crate::runtime;
@@ -29,7 +29,10 @@ impl<'m> Site<'m> {
         let Towers { found, failed, .. } = find_towers(graph, hints)?;
         if let Some((tower, reason)) = failed.into_iter().find(|(tower, _)| hints.wants(*tower)) {
             let path = graph.model.path().to_owned();
-            return Err(onnx::Error::Towers { path, reason: format!("the {tower} tower: {reason}") });
+            let alone = found.first().map_or(String::new(), |other| {
+                format!(" (or edit the {0} tower alone: give the file with --{0})", other.modality)
+            });
+            return Err(onnx::Error::Towers { path, reason: format!("the {tower} tower: {reason}{alone}") });
         }
         let layers = find_layers(graph, &found);
         Ok(found.into_iter().map(|tower| Self::new(graph, tower, &layers)).collect())
@@ -100,10 +103,10 @@ impl<'m> Site<'m> {
         let blocks = self.blocks();
         // Half of a selection edited without a word would be worse than none.
         if let Some(node) = self.opaque.iter().find(|node| takes.takes_opaque(node, blocks)) {
-            return Err(onnx::Error::Tensor {
+            return Err(onnx::Error::Layer {
                 path: path.to_owned(),
-                tensor: node.node.clone(),
-                reason: format!("this {} node cannot be edited: its weight is {}", node.role, node.weight),
+                node: cut(&node.node),
+                reason: format!("it is {}, and its weight is {}", node.role, node.weight),
             });
         }
         let chosen: Vec<Linear> = self.layers.iter().filter(|layer| takes.takes(layer, blocks)).cloned().collect();
@@ -117,15 +120,15 @@ impl<'m> Site<'m> {
     /// Checks that a layer's weight can be edited, and that nothing else uses it.
     ///
     /// # Errors
-    /// [`onnx::Error::Tensor`] if not.
+    /// [`onnx::Error::Layer`] or [`onnx::Error::Tensor`] if not.
     pub fn check_editable(&self, layer: &Linear) -> Result<(), onnx::Error> {
         if !layer.shared_with.is_empty() {
-            return Err(onnx::Error::Tensor {
+            return Err(onnx::Error::Layer {
                 path: self.graph.model.path().to_owned(),
-                tensor: layer.weight.initializer.clone(),
+                node: cut(&layer.node),
                 reason: format!(
-                    "layer '{}' shares it with {}, which an edit would change too",
-                    layer.node,
+                    "tensor '{}' serves {} too, which an edit would change",
+                    cut(&layer.weight.initializer),
                     few(&layer.shared_with)
                 ),
             });
