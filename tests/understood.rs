@@ -416,4 +416,22 @@ fn inputs_are_told_by_what_they_feed() {
     let layers = seen["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 1);
     assert!(layers[0]["why"].as_str().unwrap().contains("1x1 convolution") && layers[0]["selected"] == false);
+    // Also where its name is one that is asked for; what is a linear layer of that name is edited.
+    let both = model(
+        folder.path(),
+        vec![value("x", DataType::Float, &[-1, 3, 8, 8])],
+        &[
+            ("Conv", &["x", "K"], "c"),
+            ("Conv", &["c", "L"], "a/mlp/fc2/Conv"),
+            ("MatMul", &["c", "W"], "b/mlp/fc2/MatMul"),
+            ("Add", &["a/mlp/fc2/Conv", "b/mlp/fc2/MatMul"], "sum"),
+            ("ReduceMean", &["sum"], "embedding"),
+        ],
+        &[("K", &[5, 3, 2, 2]), ("L", &[5, 5, 1, 1]), ("W", &[4, 4])],
+        vec![value("embedding", DataType::Float, &[-1, 4])],
+    );
+    let seen = inspect(&[&both]);
+    let selected: Vec<bool> = seen["layers"].as_array().unwrap().iter().map(|l| l["selected"] == true).collect();
+    assert_eq!(selected, [true, false]);
+    assert!(seen["unusual"].to_string().contains("1 1x1 convolutions of the vision tower are 'fc2' too"), "{seen}");
 }

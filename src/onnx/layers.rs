@@ -85,6 +85,8 @@ pub struct Opaque {
     pub node: String,
     /// What stands where its weight should be.
     pub weight: String,
+    /// Whether it is a 1x1 convolution: no linear layer by its operator.
+    pub convolution: bool,
 }
 
 /// All that a graph holds of linear layers.
@@ -152,10 +154,11 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
             }
             (Ok(Product { weight, .. }), None) => {
                 let weight = format!("'{}', of no tower or of several", cut(&weight.initializer));
-                layers.opaque.push(Opaque { modality: None, block, role, node: name, weight });
+                layers.opaque.push(Opaque { modality: None, block, role, node: name, weight, convolution });
             }
             (Err(weight), tower) => {
-                layers.opaque.push(Opaque { modality: tower.map(|t| t.modality), block, role, node: name, weight });
+                let modality = tower.map(|t| t.modality);
+                layers.opaque.push(Opaque { modality, block, role, node: name, weight, convolution });
             }
         }
     }

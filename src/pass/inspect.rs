@@ -52,6 +52,7 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
     let (mut chosen, mut selections) = (BTreeSet::new(), BTreeMap::new());
     for site in sites.iter().filter(|site| hints.wants(site.modality())) {
         let wanted = config.recipe(site.modality())?.layers;
+        unusual.extend(site.convolutions(&wanted));
         match site.select(&wanted) {
             Ok(layers) => {
                 chosen.extend(layers.into_iter().map(|layer| (layer.modality, layer.weight.initializer)));

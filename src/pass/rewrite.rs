@@ -104,6 +104,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         let layers = site.select(&recipe.layers)?;
         data.notes.extend(overridable(site, &layers));
         data.notes.extend(mixing(site));
+        data.notes.extend(site.convolutions(&recipe.layers));
         plans.push((file, site, recipe, layers));
     }
     data.notes.extend(left_out(job, &graphs, &sites)?);

@@ -102,7 +102,7 @@ impl<'m> Site<'m> {
         let takes = Wanted::parse(wanted).map_err(none)?;
         let blocks = self.blocks();
         // Half of a selection edited without a word would be worse than none.
-        if let Some(node) = self.opaque.iter().find(|node| takes.takes_opaque(node, blocks)) {
+        if let Some(node) = self.opaque.iter().find(|node| !node.convolution && takes.takes_opaque(node, blocks)) {
             return Err(onnx::Error::Layer {
                 path: path.to_owned(),
                 node: cut(&node.node),
@@ -115,6 +115,19 @@ impl<'m> Site<'m> {
         }
         chosen.iter().try_for_each(|layer| self.check_editable(layer))?;
         Ok(chosen)
+    }
+
+    /// A word on 1x1 convolutions that a selection would take if they were linear layers.
+    pub fn convolutions(&self, wanted: &str) -> Option<String> {
+        let (takes, blocks) = (Wanted::parse(wanted).ok()?, self.blocks());
+        let left = self.opaque.iter().filter(|node| node.convolution && takes.takes_opaque(node, blocks));
+        let nodes: Vec<&str> = left.map(|node| node.node.as_str()).collect();
+        let (tower, count) = (self.modality(), nodes.len());
+        let first = nodes.first()?;
+        Some(format!(
+            "{count} 1x1 convolutions of the {tower} tower are '{wanted}' too and left alone, '{}' first",
+            cut(first)
+        ))
     }
 
     /// Checks that a layer's weight can be edited, and that nothing else uses it.
