@@ -122,6 +122,18 @@ fn fans() {
     nodes.push(node("Identity", &["g0"], &["y"]));
     assert_eq!(seen(vec![pixels("x")], nodes, weights).layers.len(), 20_000);
 
+    // Many layers joined, and a long way of sums after.
+    let mut nodes: Vec<_> =
+        all[..3_000].iter().map(|name| node("MatMul", &["x", &format!("w{name}")], &[name])).collect();
+    let weights = all[..3_000].iter().map(|name| weight(&format!("w{name}"), &[2, 2])).collect();
+    nodes.push(node("Concat", &all[..900], &["t0"]));
+    for k in 1..5_000 {
+        nodes.push(node("Relu", &[&format!("t{}", k - 1)], &[&format!("r{k}")]));
+        nodes.push(node("Add", &[&format!("t{}", k - 1), &format!("r{k}")], &[&format!("t{k}")]));
+    }
+    nodes.push(node("MatMul", &["t4999", "wv0"], &["y"]));
+    seen(vec![pixels("x")], nodes, weights);
+
     let mut nodes = vec![node("Split", &["x"], &all)];
     nodes.push(node("Sum", &all, &["y"]));
     seen(vec![pixels("x")], nodes, vec![]);

@@ -197,6 +197,10 @@ fn layers_are_chosen_by_role_block_and_name() {
     assert!(seen["stops"].to_string().contains("no vision layer is one of 'fc2[7..]'"));
     let (_, stderr, code) = output(&["inspect", model, "--variant", "fp16"]);
     assert!(code == 2 && stderr.contains("no folder was given"), "{stderr}");
+    let seen = inspect(&[model, "--embedding", "logits_per_image"]);
+    assert!(
+        seen["stops"].to_string().contains("'logits_per_image', which --embedding names, is no value of one tower")
+    );
     // A file that was given for one tower is not edited in the other; two towers are two files.
     let text = inspect(&["--text", model]);
     let selected = |seen: &Value| -> Vec<String> {

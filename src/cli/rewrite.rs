@@ -105,8 +105,9 @@ impl Args {
             skip_bad_samples: self.skip_bad_samples,
         };
         let (format, wish, job) = (self.format, self.runtime.clone().wish()?, self.job()?);
-        let runtime = open(&wish).map_err(Error::NoRuntime)?;
+        // A signal is heard from here on; looking for a runtime can take a while.
         let bars = Bars::new();
+        let runtime = open(&wish).map_err(Error::NoRuntime)?;
         let report = rewrite(&job, Runner { runtime: &*runtime, observer: &bars, limits })?;
         Ok(match format {
             Format::Human => report.to_table(),

@@ -81,12 +81,19 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
+    /// What the user said of a graph does not hold.
+    #[error("{reason}")]
+    #[diagnostic(code("hint-unused"), help("`uwm-onnx inspect` lists inputs, outputs and what they were taken for"))]
+    Hint {
+        /// What does not hold.
+        reason: String,
+    },
     /// The tower has no layer of those wanted.
     #[error("{}: {reason}; roles found: {found}", path.display())]
     #[diagnostic(
         code("layers-not-found"),
         help(
-            "name layers with --layers {tower}:ROLE, or under `{tower}: layers:` in uwm.yaml: a role (fc2), some blocks (fc2[8..], block.3.fc2), or a glob on node or initializer names; `uwm-onnx inspect` lists them"
+            "name layers with --layers {tower}:ROLE, or under `{tower}: layers:` in uwm.yaml: a role (fc2), some blocks (fc2[8..], block.3.fc2), or a glob on names of nodes, initializers or PyTorch modules; `uwm-onnx inspect` lists them"
         )
     )]
     Layers {

@@ -108,7 +108,8 @@ pub fn find_layers<'m>(graph: &Graph<'m>, towers: &[Tower]) -> Layers {
     let depends = graph.dependencies();
     let endings: Vec<&'m str> =
         towers.iter().filter(|t| t.pooled).filter_map(|tower| graph.value(&tower.embedding)).collect();
-    let structure = Structure::read(graph, &endings);
+    let inputs: Vec<u64> = towers.iter().map(|tower| tower.inputs).collect();
+    let structure = Structure::read(graph, &endings, &inputs);
     let hiding = hiding_functions(graph);
     let mut layers = Layers::default();
     let mut known: HashMap<(Modality, String), usize> = HashMap::new();

@@ -30,7 +30,7 @@ const ROLES: [(&str, &[&str]); 11] = [
     ),
     ("fc1", &["fc1", "fc1_x", "c_fc", "lin1", "up_proj", "intermediate.dense", "dense_h_to_4h", "weights_in", "w12"]),
     ("fc1_gate", &["gate_proj", "fc1_g"]),
-    ("fc2", &["fc2", "mlp.c_proj", "lin2", "down_proj", "output.dense", "dense_4h_to_h", "weights_out", "w3"]),
+    ("fc2", &["fc2", "mlp.c_proj", "lin2", "down_proj", "output.dense", "dense_4h_to_h", "weights_out"]),
     (
         "projection",
         &[
@@ -101,6 +101,10 @@ fn module_path(node: &NodeProto) -> Vec<String> {
     }
     let mut parts: Vec<String> =
         node.name.split(['/', '.']).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+    // ONNX Runtime's optimiser adds what it did.
+    if parts.last().is_some_and(|last| last.ends_with("Fusion")) {
+        parts.pop();
+    }
     // The operator's own name, which quantisers keep and lengthen: `MatMul_quant`, `MatMul_Q4`.
     let operators = [node.op_type.as_str(), "MatMul", "Gemm"];
     if parts.last().is_some_and(|last| operators.iter().any(|operator| last.starts_with(operator))) {
@@ -133,6 +137,7 @@ mod tests {
             ("/vision_model/head/mlp/fc1/MatMul", Some("head.fc1"), None),
             ("/visual/trunk/attn_pool/kv/MatMul", Some("head.kv_proj"), None),
             ("/visual/trunk/stages.2/blocks.5/mlp/fc1/MatMul", Some("fc1"), None),
+            ("/vision_model/encoder/layers.3/mlp/fc2/MatMul/MatMulAddFusion", Some("fc2"), Some(3)),
             ("/text_model/head/Gemm", Some("projection"), None),
             ("/visual_projection/MatMul", Some("projection"), None),
             ("MatMul_12", None, None),

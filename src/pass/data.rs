@@ -146,7 +146,8 @@ impl Data {
         Ok(json!({
             "tool": env!("CARGO_PKG_VERSION"),
             "model": files,
-            "layers": layers.iter().map(|layer| (&layer.node, layer.uses.iter().map(|used| &used.input).collect::<Vec<_>>(), layer.weight.shape)).collect::<Vec<_>>(),
+            "layers": layers.iter().map(|layer| (&layer.node, layer.uses.iter().map(|used| json!([used.input, used.across, used.codes])).collect::<Vec<_>>(), layer.weight.shape)).collect::<Vec<_>>(),
+            "tower": format!("{:?}", site.tower),
             "epsilon": recipe.epsilon,
             "samples": samples.collect::<Result<Vec<_>, Error>>()?,
             "prepared_by": preparing.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?,

@@ -22,7 +22,9 @@ pub fn inspect(files: &ModelFiles, hints: &Hints, config: &Config) -> Result<Vec
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     hints.check(&graphs)?;
     let of = |(file, graph): (usize, &Graph)| {
-        let hints = Hints { only: files.wanted(file), ..hints.clone() };
+        let mut hints = Hints { only: files.wanted(file), ..hints.clone() };
+        // Those of the other file are checked there.
+        hints.embeddings.retain(|name| graph.producer(name).is_some());
         inspect_graph(graph, &hints, config)
     };
     graphs.iter().enumerate().map(of).collect()
@@ -33,7 +35,7 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
     let model = graph.model;
     let (mut unusual, mut stops) = (vec![], vec![]);
     let towers = find_towers(graph, hints).unwrap_or_else(|error| {
-        stops.push(error.to_string());
+        stops.push(with_advice(&error));
         Towers::default()
     });
     unusual.extend(towers.left_out(hints.only));
@@ -49,6 +51,9 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
     unusual.extend(sites.iter().flat_map(of_the_site));
     unusual.extend(of_the_layers(&layers));
 
+    if let Err(error) = hints.check_used(&towers.found.iter().collect::<Vec<_>>()) {
+        stops.push(with_advice(&error));
+    }
     let (mut chosen, mut selections) = (BTreeSet::new(), BTreeMap::new());
     for site in sites.iter().filter(|site| hints.wants(site.modality())) {
         let wanted = config.recipe(site.modality())?.layers;
@@ -57,7 +62,7 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
             Ok(layers) => {
                 chosen.extend(layers.into_iter().map(|layer| (layer.modality, layer.weight.initializer)));
             }
-            Err(error) => stops.push(error.to_string()),
+            Err(error) => stops.push(with_advice(&error)),
         }
         selections.insert(site.modality(), wanted);
     }
@@ -103,6 +108,12 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
         stops,
         unusual,
     })
+}
+
+/// What is wrong and what to do.
+fn with_advice(error: &crate::onnx::Error) -> String {
+    let help = miette::Diagnostic::help(error).map_or(String::new(), |help| format!("; {help}"));
+    format!("{error}{help}")
 }
 
 fn domain(name: &str) -> &str {

@@ -61,6 +61,8 @@ impl<'m> Site<'m> {
             }
             all.extend(sites.into_iter().map(|site| (file, site)));
         }
+        let towers: Vec<&Tower> = all.iter().map(|(_, site): &(usize, Self)| &site.tower).collect();
+        hints.check_used(&towers)?;
         Ok(all)
     }
 
@@ -96,7 +98,10 @@ impl<'m> Site<'m> {
             for layer in &self.layers {
                 *counts.entry(&layer.role).or_default() += 1;
             }
-            let found = few(counts.into_iter().map(|(role, count)| format!("{role} ({count})")));
+            let mut found = few(counts.into_iter().map(|(role, count)| format!("{role} ({count})")));
+            if let Some(last) = self.blocks().checked_sub(1) {
+                found += &format!(", in blocks 0 to {last}");
+            }
             onnx::Error::Layers { path: path.to_owned(), tower: self.modality().name(), reason, found }
         };
         let takes = Wanted::parse(wanted).map_err(none)?;

@@ -5,6 +5,8 @@
 
 mod layout;
 
+use std::collections::HashMap;
+
 use miette::Diagnostic;
 use ndarray::{Array2, ArrayViewD, Axis, Slice};
 use thiserror::Error;
@@ -102,19 +104,17 @@ impl Taps {
     /// Those of [`Skeleton::extract`].
     pub fn new(graph: &Graph, layers: &[Linear]) -> Result<Self, onnx::Error> {
         let mut taps: Vec<Tap> = vec![];
+        let mut known: HashMap<(&str, usize, bool), usize> = HashMap::new();
         let mut of_layer = vec![];
         for layer in layers {
             let mut inputs = vec![];
             for used in &layer.uses {
-                let (value, width, across) = (used.input.clone(), layer.weight.shape[1], used.across);
-                let tap = Tap { value, layer: layer.node.clone(), width, across, codes: used.codes.clone() };
-                let same =
-                    |other: &Tap| (&other.value, other.width, other.across) == (&tap.value, tap.width, tap.across);
-                let known = taps.iter().position(same);
-                inputs.push(known.unwrap_or(taps.len()));
-                if known.is_none() {
-                    taps.push(tap);
-                }
+                let (width, across) = (layer.weight.shape[1], used.across);
+                inputs.push(*known.entry((&used.input, width, across)).or_insert_with(|| {
+                    let (value, codes) = (used.input.clone(), used.codes.clone());
+                    taps.push(Tap { value, layer: layer.node.clone(), width, across, codes });
+                    taps.len() - 1
+                }));
             }
             of_layer.push(inputs);
         }

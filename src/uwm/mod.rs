@@ -18,7 +18,9 @@ pub enum Error {
     #[error("none of the {pairs} calibration pairs can be scored")]
     #[diagnostic(
         code("no-usable-pairs"),
-        help("a pair needs at least two valid tokens on both sides; check the calibration data")
+        help(
+            "a pair needs at least two valid tokens on both sides: check the calibration data, or choose layers that are given more than one token (not those of a pooling head)"
+        )
     )]
     NoPairs {
         /// How many there were.

@@ -66,7 +66,8 @@ impl<'m> Attention<'m> {
             |layer: Option<usize>| flow.activations(&flow.graph.nodes()[layer?]).map(|value| flow.settle(value));
         let (of_q, of_k) = (input(self.q), input(self.k));
         match of_q {
-            Some(of_q) if Some(of_q) == of_k => false,
+            // Parameters that attend to themselves, as a Q-Former's queries do first, are no tokens.
+            Some(of_q) if Some(of_q) == of_k => !flow.is_content(of_q),
             // What comes only through a mean does not come at all where means are not passed.
             Some(of_q) if flow.is_content(of_q) => {
                 flow.comes_from_layers(of_q, true) && !flow.comes_from_layers(of_q, false)

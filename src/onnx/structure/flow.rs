@@ -188,6 +188,11 @@ impl<'g, 'm> Flow<'g, 'm> {
         self.computed.contains_key(value)
     }
 
+    /// The inputs that the value depends on, as bits of [`Graph::dependencies`].
+    pub fn inputs_of(&self, value: &str) -> u64 {
+        self.computed.get(value).copied().unwrap_or(0)
+    }
+
     /// Whether the value depends on what the inputs hold, and not just on their shapes.
     pub fn is_content(&self, value: &str) -> bool {
         self.content.contains(value)
@@ -282,14 +287,14 @@ impl<'g, 'm> Flow<'g, 'm> {
         Some(met)
     }
 
-    /// The last of the linear layers behind `value`, in the order of the graph: on a residual stream, the one that was
-    /// added last, since it needs all those before.
-    pub fn last_behind(&self, value: &'m str) -> Option<usize> {
-        self.layers_behind(value).into_iter().max_by_key(|&layer| self.place[layer])
+    /// Where a node is in the order of the graph. Of the layers on a residual stream, the last one was added last, since
+    /// it needs all those before.
+    pub fn place(&self, node: usize) -> usize {
+        self.place[node]
     }
 
     /// The linear layers behind `value`, as many as are near.
-    fn layers_behind(&self, value: &'m str) -> BTreeSet<usize> {
+    pub fn layers_behind(&self, value: &'m str) -> BTreeSet<usize> {
         let (mut met, mut open, mut seen) = (BTreeSet::new(), VecDeque::from([value]), HashSet::new());
         while let Some(value) = open.pop_front().filter(|_| seen.len() < SEEN) {
             let Some(index) = self.graph.producer_index(value).filter(|_| seen.insert(value)) else { continue };
@@ -321,11 +326,12 @@ impl<'g, 'm> Flow<'g, 'm> {
 
     /// The activations that what a linear layer gives is added to, as on a residual stream, before another layer takes
     /// it. Empty if it is added to none. Where the sum serves nothing but another sum (attention and MLP side by side),
-    /// what is added there comes after.
+    /// what is added there too.
     pub fn joined(&self, node: &'m NodeProto) -> Vec<&'m str> {
         let own = node.output.first().and_then(|output| self.graph.producer_index(output));
+        let of_own = |value: &'m str| own.is_some_and(|own| self.layers_behind(value).contains(&own));
         let mut open: Vec<&str> = node.output.first().map(String::as_str).into_iter().collect();
-        let mut seen: HashSet<&str> = open.iter().copied().collect();
+        let (mut seen, mut met): (HashSet<&str>, usize) = (open.iter().copied().collect(), 0);
         while let Some(value) = open.pop() {
             let consumers = self.graph.consumers(value);
             if consumers.len() + seen.len() > SEEN {
@@ -333,35 +339,44 @@ impl<'g, 'm> Flow<'g, 'm> {
             }
             for &index in consumers {
                 let user = &self.graph.nodes()[index];
-                // A sum with what comes from the same layer is a part of an activation.
-                let other = self.added(user, value);
-                let other = other.filter(|other| own.is_none_or(|own| !self.layers_behind(other).contains(&own)));
-                if let Some(other) = other {
-                    return std::iter::once(other).chain(self.added_next(user)).collect();
+                let others = self.met_in(
+                    user,
+                    value,
+                    &["Add", "Sum", "SkipLayerNormalization", "SkipSimplifiedLayerNormalization"],
+                );
+                let factors = self.met_in(user, value, &["Mul", "Div"]);
+                met += others.len() + factors.len();
+                if met > MET {
+                    return vec![];
                 }
-                open.extend(self.after(user, value).into_iter().filter(|next| seen.insert(next)));
+                // What comes from the same layer is a part of an activation or of a normalisation.
+                let others: Vec<&str> = others.into_iter().filter(|other| !of_own(other)).collect();
+                if !others.is_empty() {
+                    return others.into_iter().chain(self.added_next(user)).collect();
+                }
+                // What multiplies other layers' activations is their gate, and is added to nothing. (The scale of
+                // quantised ones has no layer behind.)
+                if factors.iter().all(|factor| of_own(factor) || self.layers_behind(factor).is_empty()) {
+                    open.extend(self.after(user, value).into_iter().filter(|next| seen.insert(next)));
+                }
             }
         }
         vec![]
     }
 
-    /// What a node adds to `value`, if it adds activations.
-    fn added(&self, node: &'m NodeProto, value: &str) -> Option<&'m str> {
+    /// Activations that a node of one of these operators joins with `value`.
+    fn met_in(&self, node: &'m NodeProto, value: &str, ops: &[&str]) -> Vec<&'m str> {
         let View { op, operands, .. } = view(node);
-        let (&[a, b, ..], "Add" | "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization") =
-            (operands.as_slice(), op)
-        else {
-            return None;
-        };
-        let both = a != b && self.is_content(a) && self.is_content(b);
-        both.then_some(if a == value { b } else { a })
+        let (true, true) = (ops.contains(&op), self.is_content(value)) else { return vec![] };
+        let operands = operands.into_iter().take(MET);
+        operands.filter(|&operand| operand != value && self.is_content(operand)).collect()
     }
 
     /// What is added to a sum that serves nothing else.
-    fn added_next(&self, node: &'m NodeProto) -> Option<&'m str> {
-        let [sum] = node.output.as_slice() else { return None };
-        let [only] = self.graph.consumers(sum) else { return None };
-        self.added(&self.graph.nodes()[*only], sum)
+    fn added_next(&self, node: &'m NodeProto) -> Vec<&'m str> {
+        let [sum] = node.output.as_slice() else { return vec![] };
+        let [only] = self.graph.consumers(sum) else { return vec![] };
+        self.met_in(&self.graph.nodes()[*only], sum, &["Add", "Sum"])
     }
 
     /// The operands that a node hands on to its output `value`.

@@ -1,9 +1,10 @@
 //! MLPs: a linear layer, an activation, a linear layer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::flow::Flow;
 use super::{BOOK, Bindings, Unit, Units};
+use crate::onnx::graph::uses;
 
 /// The patterns that are activations.
 const ACTIVATIONS: [&str; 13] = [
@@ -29,28 +30,55 @@ pub(super) fn find(flow: &Flow<'_, '_>, units: &mut Units) {
     let results = nodes.iter().filter_map(|node| node.output.first()).map(String::as_str);
     let activations: HashMap<&str, Bindings> =
         results.filter_map(|value| Some((value, BOOK.first(flow, value, &ACTIVATIONS)?.1))).collect();
+    // Values that a unit is behind.
+    let mut after: HashSet<&str> = HashSet::new();
+    let mut streams: HashSet<usize> = units.list.iter().map(|unit| unit.stream).collect();
     for &second in flow.graph.order() {
         let node = &nodes[second];
+        if streams.contains(&second) || uses(node).iter().any(|value| after.contains(value)) {
+            after.extend(node.output.iter().map(String::as_str));
+        }
         let Some(input) = flow.activations(node).filter(|_| !units.is_named(second)) else { continue };
         let first = before(flow, &activations, input);
         let Some(first) = first.filter(|first| first.iter().all(|(layer, _)| !units.is_named(*layer))) else {
             continue;
         };
-        let streams = if units.pooled.contains(&second) { vec![] } else { flow.joined(node) };
-        // What was added to the stream before: another layer than those of blocks there makes it no block's stream.
-        let before = streams.iter().rev().find_map(|stream| flow.last_behind(stream));
-        let unit = match before.map(|layer| units.names.get(&layer).map(|(unit, _)| *unit)) {
-            _ if streams.is_empty() => None,
-            Some(Some(Some(unit))) if units.list[unit].mlp.is_none() => Some(unit),
-            Some(Some(Some(_))) | None => Some(units.begin(Unit { mixer: None, stream: second, mlp: None })),
-            Some(None | Some(None)) => None,
-        };
+        let joined = if units.pooled.contains(&second) { vec![] } else { flow.joined(node) };
+        let unit = unit_of(flow, &after, units, &joined, second);
         if let Some(unit) = unit {
             units.list[unit].mlp = Some(second);
+            streams.insert(second);
+            after.extend(node.output.iter().map(String::as_str));
         }
         for (layer, role) in first.into_iter().chain([(second, "fc2")]) {
             units.name(layer, unit, role);
         }
+    }
+}
+
+/// The unit of an MLP whose second layer is added to `streams`: the last one there that has no MLP yet; else a new one.
+/// None if it is added to nothing, or to what is no block's.
+fn unit_of<'m>(
+    flow: &Flow<'_, 'm>,
+    after: &HashSet<&str>,
+    units: &mut Units,
+    streams: &[&'m str],
+    second: usize,
+) -> Option<usize> {
+    let behind: BTreeSet<usize> = streams.iter().flat_map(|stream| flow.layers_behind(stream)).collect();
+    let named = behind.iter().filter_map(|&layer| Some((layer, units.names.get(&layer)?.0)));
+    let of_blocks = named.clone().filter_map(|(layer, unit)| Some((flow.place(layer), unit?)));
+    let open = of_blocks.clone().filter(|(_, unit)| units.list[*unit].mlp.is_none()).max();
+    let begins = match behind.iter().copied().collect::<Vec<_>>().as_slice() {
+        _ if streams.is_empty() => false,
+        _ if of_blocks.count() > 0 => true,
+        // A layer of no block that comes after blocks begins it: a projection, with a residual of its own.
+        &[only] => flow.activations(&flow.graph.nodes()[only]).is_some_and(|input| !after.contains(input)),
+        _ => named.count() == 0,
+    };
+    match open {
+        Some((_, unit)) => Some(unit),
+        None => begins.then(|| units.begin(Unit { mixer: None, stream: second, mlp: None })),
     }
 }
 

@@ -70,21 +70,37 @@ impl Units {
         self.names.contains_key(&layer)
     }
 
-    /// The number of each unit: how many are behind it.
-    fn numbers(&self, flow: &Flow) -> Vec<usize> {
-        let starts: HashMap<usize, usize> =
-            self.list.iter().enumerate().map(|(unit, of)| (of.mixer.unwrap_or(of.stream), unit)).collect();
-        let (mut numbers, mut behind) = (vec![0; self.list.len()], HashMap::<&str, usize>::new());
+    /// The number of each unit, counted within the towers that have these inputs: by how many are behind it, and of those
+    /// side by side by their order in the graph.
+    fn numbers(&self, flow: &Flow, towers: &[u64]) -> Vec<usize> {
+        let start = |unit: &Unit| unit.mixer.unwrap_or(unit.stream);
+        let starts: HashMap<usize, usize> = self.list.iter().enumerate().map(|(unit, of)| (start(of), unit)).collect();
+        let (mut levels, mut behind) = (vec![0; self.list.len()], HashMap::<&str, usize>::new());
         for &index in flow.graph.order() {
             let node = &flow.graph.nodes()[index];
             let mut count = uses(node).iter().filter_map(|value| behind.get(value)).copied().max().unwrap_or(0);
             if let Some(&unit) = starts.get(&index) {
-                numbers[unit] = count;
+                levels[unit] = count;
                 count += 1;
             }
             if count > 0 {
                 behind.extend(node.output.iter().map(|output| (output.as_str(), count)));
             }
+        }
+        let tower = |unit: &Unit| {
+            let output = flow.graph.nodes()[start(unit)].output.first()?;
+            towers.iter().position(|inputs| flow.inputs_of(output) & !inputs == 0)
+        };
+        let mut order: Vec<_> = self
+            .list
+            .iter()
+            .enumerate()
+            .map(|(unit, of)| (tower(of), levels[unit], flow.place(start(of)), unit))
+            .collect();
+        order.sort_unstable();
+        let mut numbers = vec![0; self.list.len()];
+        for of_tower in order.chunk_by(|a, b| a.0 == b.0) {
+            of_tower.iter().enumerate().for_each(|(number, (.., unit))| numbers[*unit] = number);
         }
         numbers
     }
@@ -98,13 +114,14 @@ pub(super) struct Structure<'g, 'm> {
 }
 
 impl<'g, 'm> Structure<'g, 'm> {
-    /// Reads a graph whose embeddings are these values.
-    pub fn read(graph: &'g Graph<'m>, embeddings: &[&'m str]) -> Self {
+    /// Reads a graph whose embeddings are these values, and whose towers have these inputs (bits of
+    /// [`Graph::dependencies`]).
+    pub fn read(graph: &'g Graph<'m>, embeddings: &[&'m str], towers: &[u64]) -> Self {
         let flow = Flow::new(graph);
         let mut units = Units::default();
         attention::find(&flow, &mut units);
         mlp::find(&flow, &mut units);
-        let numbers = units.numbers(&flow);
+        let numbers = units.numbers(&flow, towers);
         let part = |(&layer, &(unit, role)): (&usize, &(Option<usize>, &str))| {
             let block = unit.map(|unit| numbers[unit]);
             let role = if block.is_some() { role.to_owned() } else { format!("head.{role}") };

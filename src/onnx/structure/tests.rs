@@ -117,7 +117,7 @@ fn what_only_looks_alike_is_not_matched() {
 /// Block and role of the layer of each weight, which is a capital letter.
 fn roles(expression: &str) -> Vec<String> {
     look(expression, |graph, last| {
-        let structure = Structure::read(graph, &[graph.value(last).unwrap()]);
+        let structure = Structure::read(graph, &[graph.value(last).unwrap()], &[]);
         let mut roles: Vec<String> = graph
             .nodes()
             .iter()
@@ -154,6 +154,16 @@ fn blocks_side_by_side_and_without_attention() {
     let alone = |x: &str, n: usize| format!("(Add {x} {})", mlp(x, n));
     let hybrid = of(&block(&block(&alone(&alone("x", 0), 1), 2), 3));
     assert_eq!(hybrid, ["F0 0.fc1", "F1 1.fc1", "F2 2.fc1", "F3 3.fc1", "O2 2.out_proj", "O3 3.out_proj"]);
+    // Two of each side by side have numbers of their own.
+    let two = format!("(Add (Add x {}) {})", attention("x", 0), attention("x", 1));
+    let two = of(&format!("(Add (Add {two} {}) {})", mlp(&two, 0), mlp(&two, 1)));
+    assert_eq!(two, ["F0 1.fc1", "F1 0.fc1", "O0 0.out_proj", "O1 1.out_proj"]);
+    // The residual of a projection head is none of a block's stream, and a gate is added to nothing.
+    let p = format!("(MatMul (ReduceMean {}) P)", block("x", 0));
+    let head = of(&format!("(Add {p} {})", mlp(&p, 1)));
+    assert_eq!(head, ["F0 0.fc1", "F1 head.fc1", "O0 0.out_proj"]);
+    let gate = |x: &str| format!("(Mul {x} (Sigmoid {}))", mlp(&format!("(ReduceMean {x})"), 9));
+    assert_eq!(of(&block(&gate(&block("x", 0)), 1))[..2], ["F0 0.fc1", "F1 1.fc1"]);
     // Queries that are the mean of the tokens: a pooling head.
     let tokens = block("x", 0);
     let pooled = format!(
@@ -227,8 +237,6 @@ fn other_forms_of_attention_and_mlp() {
             "(Add x (MatMul (MatMul (Softmax (MatMul (MatMul x Q) (MatMul (Conv x kernel) K))) (MatMul (Conv x kernel) V)) O))",
             &["K 0.k_proj", "O 0.out_proj", "Q 0.q_proj", "V 0.v_proj"],
         ),
-        // The residual of a projection head is none of a block's stream.
-        ("(Add (MatMul x P) (MatMul (Gelu (MatMul (MatMul x P) F)) H))", &["F head.fc1", "H head.fc2"]),
         // What a GELU adds to its own input is no residual.
         (
             "(MatMul (Gelu (MatMul (Mul (Mul 0.5 (MatMul x F)) (Add 1 (Tanh (Mul 0.7978846 (Add (MatMul x F) (Mul 0.044715 (Pow (MatMul x F) 3))))))) G)) H)",

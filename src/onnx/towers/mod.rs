@@ -21,7 +21,7 @@ use super::proto::type_proto::Value as Type;
 use super::proto::{TensorShapeProto, ValueInfoProto};
 pub use super::structure::Rows;
 use super::structure::rows;
-use crate::few::few_of;
+use crate::few::{cut, few_of};
 
 /// Which kind of input a tower embeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +105,21 @@ impl Hints {
             return fail(format!("nothing makes '{missing}', which --embedding names; the outputs are {all}"));
         }
         Ok(())
+    }
+}
+
+impl Hints {
+    /// Checks that each embedding is the end of one of the towers.
+    ///
+    /// # Errors
+    /// [`Error::Hint`] if one is of several towers, or one tower has two.
+    pub fn check_used(&self, towers: &[&Tower]) -> Result<(), Error> {
+        match self.embeddings.iter().find(|name| !towers.iter().any(|tower| tower.embedding == **name)) {
+            Some(name) => Err(Error::Hint {
+                reason: format!("'{}', which --embedding names, is no value of one tower alone", cut(name)),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -297,7 +312,7 @@ fn check(role: InputRole, shape: &InputShape) -> Result<(), String> {
     };
     let wanted = match role {
         InputRole::PixelValues => {
-            "float [batch, channels, height, width]; export it without preprocessing in the graph"
+            "float [batch, channels, height, width]; bytes, channels last, patches and videos are not supported"
         }
         _ => "[batch, tokens]",
     };

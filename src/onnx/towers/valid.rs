@@ -7,6 +7,7 @@ use ndarray::Array2;
 
 use crate::onnx::graph::Graph;
 use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::tensor_proto::DataType;
 use crate::onnx::scalar::scalar;
 
 /// Which tokens of a text count.
@@ -47,6 +48,20 @@ impl Valid {
     pub(super) fn of_ids(graph: &Graph, ids: &str) -> Self {
         let (mut pooled, mut masked) = (None, None);
         walk(graph, ids, |node, value| match node.op_type.as_str() {
+            // Ids as bools: all but 0.
+            "Cast" if node.attribute.iter().any(|a| a.name == "to" && a.i == i64::from(DataType::Bool as i32)) => {
+                if masks(graph, node.output.first().map_or("", String::as_str)) {
+                    masked = masked.or(Some(Self::NotToken(0)));
+                }
+                false
+            }
+            "Greater" if node.input.get(1).and_then(|other| scalar(graph, other)) == Some(0.0) => {
+                if masks(graph, node.output.first().map_or("", String::as_str)) {
+                    masked = masked.or(Some(Self::NotToken(0)));
+                }
+                false
+            }
+            "Slice" | "Clip" => node.input.first().is_some_and(|input| input == value),
             "Cast" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
             "ArgMax" => {
                 pooled = pooled.or(Some(Self::UntilLargest));
@@ -115,19 +130,26 @@ fn walk<'m>(graph: &Graph<'m>, from: &str, mut on: impl FnMut(&'m NodeProto, &st
     }
 }
 
-/// Whether a comparison ends up in an attention: where it is counted or looks something up, it does not.
+/// Whether a comparison ends up in an attention, or its hits are summed (for a mean, or the place of the last token).
+/// Where they number positions or look something up, it is no mask.
 fn masks(graph: &Graph, value: &str) -> bool {
     let mut found = false;
     walk(graph, value, |node, value| {
         let first = node.input.first().is_some_and(|input| input == value);
         match node.op_type.as_str() {
-            "Softmax" | "Attention" | "MultiHeadAttention" | "GroupQueryAttention" => {
+            "Softmax" | "ReduceSum" => {
                 found = true;
                 false
             }
+            // Queries, keys and values come first.
+            "Attention" | "MultiHeadAttention" | "GroupQueryAttention" => {
+                found |= node.input.iter().skip(3).any(|input| input == value);
+                false
+            }
+            norm if norm.ends_with("LayerNormalization") || norm.ends_with("RMSNormalization") => false,
             "Gather" | "GatherND" | "Slice" | "Reshape" | "Expand" | "Tile" => first,
             // What has weights is no mask any more.
-            "CumSum" | "ArgMax" | "NonZero" | "MatMul" | "Gemm" | "LayerNormalization" | "Shape" => false,
+            "CumSum" | "ArgMax" | "NonZero" | "MatMul" | "Gemm" | "Shape" => false,
             _ => !found,
         }
     });
@@ -195,6 +217,10 @@ mod tests {
                 ),
                 Valid::NotToken(1),
             ),
+            ("(Div (ReduceSum (Mul x (Cast (Not (Equal ids 3))))) y)".to_owned(), Valid::NotToken(3)),
+            ("(GatherND (Gather W ids) (Sub (ReduceSum (Cast (Not (Equal ids 3)))) 1))".to_owned(), Valid::NotToken(3)),
+            (attention("(Where (Unsqueeze (Greater ids 0)) 0 -10000)"), Valid::NotToken(0)),
+            (attention("(Where (Equal (Slice ids 0) 4) -10000 0)"), Valid::NotToken(4)),
             // A mask of the last token's place is none of the attention.
             ("(GatherND (Gather W ids) (NonZero (Equal ids 2)))".to_owned(), Valid::All),
         ] {
