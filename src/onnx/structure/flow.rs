@@ -214,6 +214,14 @@ impl<'g, 'm> Flow<'g, 'm> {
         self.activations_of(&view(node))
     }
 
+    /// Of a node that multiplies activations by a constant weight, the name of the tensor behind that.
+    pub fn weight(&self, node: &'m NodeProto) -> Option<&'m str> {
+        let view = view(node);
+        let activations = self.activations_of(&view)?;
+        let weight = view.operands.iter().find(|operand| **operand != activations)?;
+        Some(self.graph.behind_casts(weight)?.ok()?.name)
+    }
+
     fn activations_of(&self, view: &View<'m>) -> Option<&'m str> {
         let (&[a, b], "MatMul" | "com.microsoft.Attention") = (view.operands.as_slice(), view.op) else { return None };
         let degree = |value| u8::from(self.is_computed(value)) + u8::from(self.content.contains(value));

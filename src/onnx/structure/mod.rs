@@ -71,7 +71,7 @@ impl Units {
     }
 
     /// The number of each unit, counted within the towers that have these inputs: by how many are behind it, and of those
-    /// side by side by their order in the graph.
+    /// side by side by their order in the graph. Units of the same weights are one block that is run several times.
     fn numbers(&self, flow: &Flow, towers: &[u64]) -> Vec<usize> {
         let start = |unit: &Unit| unit.mixer.unwrap_or(unit.stream);
         let starts: HashMap<usize, usize> = self.list.iter().enumerate().map(|(unit, of)| (start(of), unit)).collect();
@@ -100,7 +100,13 @@ impl Units {
         order.sort_unstable();
         let mut numbers = vec![0; self.list.len()];
         for of_tower in order.chunk_by(|a, b| a.0 == b.0) {
-            of_tower.iter().enumerate().for_each(|(number, (.., unit))| numbers[*unit] = number);
+            let (mut next, mut known) = (0, HashMap::new());
+            for &(.., unit) in of_tower {
+                let weight = flow.weight(&flow.graph.nodes()[self.list[unit].stream]);
+                numbers[unit] = weight.and_then(|weight| known.get(weight).copied()).unwrap_or(next);
+                next = next.max(numbers[unit] + 1);
+                known.extend(weight.map(|weight| (weight, numbers[unit])));
+            }
         }
         numbers
     }
