@@ -8,6 +8,7 @@
 //!
 //! ```no_run
 //! use uwm_onnx::config::Config;
+//! use uwm_onnx::onnx::Hints;
 //! use uwm_onnx::pass::{Error, Job, Limits, ModelFiles, Runner, Unobserved, rewrite};
 //! use uwm_onnx::runtime::{Wish, open};
 //!
@@ -22,6 +23,7 @@
 //!     provenance: true,
 //!     force: false,
 //!     resume: None,
+//!     hints: Hints::default(),
 //!     config,
 //! };
 //! let runtime = open(&Wish::default()).map_err(Error::NoRuntime)?;
