@@ -7,6 +7,7 @@ mod mlp;
 mod pattern;
 #[cfg(test)]
 mod tests;
+mod view;
 #[cfg(test)]
 pub(super) mod written;
 

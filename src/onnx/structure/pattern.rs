@@ -13,7 +13,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::flow::{Flow, View, view};
+use super::flow::Flow;
+use super::view::{View, view};
 use crate::onnx::scalar::{code, scalar};
 
 /// A pattern.
