@@ -20,9 +20,9 @@ use ndarray::{Array2, Array4, Axis};
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{Batch, Error, Images, Preprocessor, Samples};
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, stage};
-use uwm_onnx::pass::{Calibration, Embedder, Limits, Runner, Site, Unobserved, calibrate};
+use uwm_onnx::pass::{Calibration, Embedder, Limits, Pairs, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
-use uwm_onnx::uwm::{CHUNK, Pairwise, Statistics, adaptive};
+use uwm_onnx::uwm::{Accumulator, CHUNK, Statistics, select};
 
 const PYTHON: &str = "target/python/bin/python";
 /// Photos there are; they are used again and again.
@@ -213,7 +213,7 @@ impl<'r> Job<'r> {
         let model: &'static Model = Box::leak(Box::new(Model::open(file).expect("a model")));
         let graph: &'static Graph = Box::leak(Box::new(Graph::new(model).expect("a graph")));
         let site: &'static Site = Box::leak(Box::new(Site::find(graph, &Hints::default()).expect("a tower").remove(0)));
-        let recipe = Config::default().recipe(site.modality()).expect("the paper's");
+        let recipe = Config::default().recipe(site.modality()).expect("the paper's").expect("an edited tower");
         let limits = Limits { memory_budget: BUDGET, ..Limits::default() };
         let layers = site.select(&recipe.layers).expect("layers");
         Self { site, layers, runner: Runner { runtime, observer: &Unobserved, limits } }
@@ -228,8 +228,13 @@ impl<'r> Job<'r> {
     }
 
     fn calibrate(&self, safe: &dyn Samples, not_safe: &dyn Samples) {
-        let recipe = Config::default().recipe(self.site.modality()).expect("the paper's");
-        let calibration = Calibration { site: self.site, layers: &self.layers, safe, not_safe, recipe: &recipe };
+        let recipe = Config::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let concepts = vec![0; safe.len()];
+        let pairs = Pairs { safe, not_safe, concepts: &concepts };
+        // As a rewrite has it with its controls.
+        let scorings = [recipe.scoring, recipe.scoring.swapped()];
+        let (site, layers, epsilon) = (self.site, &self.layers, recipe.epsilon);
+        let calibration = Calibration { site, layers, pairs, scorings: &scorings, epsilon };
         calibrate(self.runner, calibration, None).expect("scores");
     }
 
@@ -240,17 +245,22 @@ impl<'r> Job<'r> {
         let statistics: Vec<[Statistics; 2]> =
             self.layers.iter().map(|layer| [1, 2].map(|k| made_up(layer, k))).collect();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let select = |(layer, [safe, not_safe]): (&Linear, &[Statistics; 2])| {
-            let mut score = Pairwise::new(layer.weight.shape, 0.0);
+        let recipe = Config::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let scorings = [recipe.scoring, recipe.scoring.swapped()];
+        let choose = |(layer, [safe, not_safe]): (&Linear, &[Statistics; 2])| {
+            let products: Vec<_> = scorings.iter().flat_map(|scoring| scoring.products()).collect();
+            let mut sums = Accumulator::new(layer.weight.shape, &products, recipe.epsilon, 1);
             let weight = || layer.weight.read(model);
             for _ in (0..pairs).step_by(safe.tokens.len()) {
-                score.add(safe, not_safe, weight).expect("a weight");
+                sums.add(safe, not_safe, &vec![0; safe.tokens.len()], weight).expect("a weight");
             }
-            let scores = score.finish(false, weight).expect("a weight").expect("scores");
-            let positions = adaptive(scores.values.view(), 0.02).expect("a selection");
+            let (means, weight) = (sums.finish(weight).expect("a weight"), weight().expect("a weight"));
+            let scores = scorings.map(|scoring| means.score(&scoring, &weight).expect("scores"));
+            let [positions, _] =
+                scores.map(|scores| select(&[scores.values.view()], recipe.rule).expect("a selection").remove(0));
             Selection { layer: layer.clone(), alpha: -1.0, positions }
         };
-        let selections: Vec<Selection> = self.layers.par_iter().zip(&statistics).map(select).collect();
+        let selections: Vec<Selection> = self.layers.par_iter().zip(&statistics).map(choose).collect();
         let patch = Patch::make(model, &selections, serde_json::Value::Null).expect("a patch");
         let bytes = patch.to_bytes();
         let output = folder.path().join("safe.onnx");

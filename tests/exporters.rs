@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use common::reference::{Tensors, runner, runtimes};
+use common::reference::{Tensors, runner, runtimes, scores};
 use ndarray::{Array2, Axis};
 use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::{self, Batch, Samples};
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model};
-use uwm_onnx::pass::{Calibration, ModelFiles, Site, calibrate, inspect};
+use uwm_onnx::pass::{ModelFiles, Site, inspect};
 
 fn zoo() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(common::root("tests/fixtures/zoo")).unwrap();
@@ -232,16 +232,14 @@ fn scores_are_those_of_pytorch() {
                 assert!(scored.len() > 5, "{path:?}");
                 let layers: Vec<Linear> = scored.iter().map(|(_, layer, _)| (*layer).clone()).collect();
                 let (safe, not_safe) = (Inputs::new("safe", site.modality()), Inputs::new("unsafe", site.modality()));
-                let recipe = Config::default().recipe(site.modality()).unwrap();
-                let calibration =
-                    Calibration { site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
+                let recipe = Config::default().recipe(site.modality()).unwrap().unwrap();
                 // tract 0.23 does not compute what XLM-R's positions come to in dynamo exports.
                 if backend == "tract" && name(&path).starts_with("altclip.dynamo") && site.modality() == Modality::Text
                 {
                     continue;
                 }
-                let scores = match calibrate(runner(&*runtime, 4), calibration, None) {
-                    Ok(calibrated) => calibrated.scores,
+                let scores = match scores(runner(&*runtime, 4), site, &layers, [&safe, &not_safe], &recipe) {
+                    Ok(mut calibrated) => calibrated.scores.remove(0),
                     Err(error) => {
                         wrong.push(format!("{backend} {}: {error}", name(&path)));
                         continue;

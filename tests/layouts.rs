@@ -4,13 +4,13 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes};
+use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes, scores};
 use prost::Message;
 use uwm_onnx::config::Config;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 use uwm_onnx::onnx::{Graph, Hints, Modality, Model};
-use uwm_onnx::pass::{Calibrated, Calibration, Error, Limits, Site, calibrate};
+use uwm_onnx::pass::{Calibrated, Error, Limits, Site};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
 
 /// Tokens of the vision tower.
@@ -151,19 +151,18 @@ fn variant(folder: &Path, wanted: Shape) -> PathBuf {
     path
 }
 
-fn scores(path: &Path, runtime: &dyn Runtime, limits: Limits) -> Result<Calibrated, Error> {
+fn check_scores(path: &Path, runtime: &dyn Runtime, limits: Limits) -> Result<Calibrated, Error> {
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-    let recipe = Config::default().recipe(Modality::Vision).unwrap();
+    let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
-    let calibration = Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
     let runner = uwm_onnx::pass::Runner { limits, ..runner(runtime, 1) };
-    let done = calibrate(runner, calibration, None)?;
+    let done = scores(runner, &site, &layers, [&safe, &not_safe], &recipe)?;
     let reference = Tensors::read("scores.safetensors");
     assert_eq!(layers.len(), 3);
-    for (layer, scores) in layers.iter().zip(&done.scores) {
+    for (layer, scores) in layers.iter().zip(&done.scores[0]) {
         let want =
             reference.matrix(&format!("score.{}", reference_name(layer, &reference).unwrap()), f32::from_le_bytes);
         let agree = scores.values.iter().zip(&want).all(|(g, w)| ((g - w) / w).abs() < 1e-5);
@@ -190,7 +189,7 @@ fn every_layout_gives_the_reference_scores() {
             // As many samples as tokens: no shape tells which axis is which.
             for batch_size in [Some(1), Some(5), Some(TOKENS), None] {
                 let limits = Limits { batch_size, ..Limits::default() };
-                let done = scores(&path, &*runtime, limits).unwrap();
+                let done = check_scores(&path, &*runtime, limits).unwrap();
                 assert!(done.notes.is_empty(), "{wanted:?} {batch_size:?} {:?}", done.notes);
             }
         }
@@ -202,7 +201,7 @@ fn samples_that_cannot_be_told_apart_are_run_one_at_a_time_with_a_word() {
     let folder = tempfile::tempdir().unwrap();
     let path = variant(folder.path(), Shape::Mixed);
     for runtime in runtimes() {
-        let done = scores(&path, &*runtime, Limits { batch_size: Some(4), ..Limits::default() }).unwrap();
+        let done = check_scores(&path, &*runtime, Limits { batch_size: Some(4), ..Limits::default() }).unwrap();
         let note = "cannot be told apart at the input of layer /vision_model/encoder/layers.0/mlp/fc2/MatMul";
         assert!(done.notes.len() == 1 && done.notes[0].contains(note), "{:?}", done.notes);
     }
@@ -222,24 +221,24 @@ fn scores_do_not_depend_on_threads_batches_or_budgets() {
     };
     for (k, wish) in wishes(2).into_iter().enumerate() {
         let runtime = open(&wish).unwrap();
-        let first = scores(&path, &*runtime, Limits::default()).unwrap();
+        let first = check_scores(&path, &*runtime, Limits::default()).unwrap();
         // A budget that nearly nothing fits must not be shared out by threads.
         let tight = Limits { memory_budget: 200_000, ..Limits::default() };
-        let tight_first = scores(&path, &*runtime, tight).unwrap();
+        let tight_first = check_scores(&path, &*runtime, tight).unwrap();
         for threads in [1, 3, 8] {
             let other = open(&wishes(threads)[k]).unwrap();
             assert_eq!(other.place().threads, threads);
-            assert_eq!(scores(&path, &*other, Limits::default()).unwrap().scores, first.scores);
-            assert_eq!(scores(&path, &*other, tight).unwrap().scores, tight_first.scores);
+            assert_eq!(check_scores(&path, &*other, Limits::default()).unwrap().scores, first.scores);
+            assert_eq!(check_scores(&path, &*other, tight).unwrap().scores, tight_first.scores);
         }
         let batches = [1, 3, 5, 17, 32, 100].map(|size| Limits { batch_size: Some(size), ..Limits::default() });
         let budgets = [1, 100_000].map(|memory_budget| Limits { memory_budget, ..Limits::default() });
         for limits in batches.into_iter().chain(budgets) {
-            let other = scores(&path, &*runtime, limits).unwrap();
+            let other = check_scores(&path, &*runtime, limits).unwrap();
             if wish.backend == Backend::Ort {
                 assert_eq!(other.scores, first.scores, "{limits:?}");
             }
-            for (other, first) in other.scores.iter().zip(&first.scores) {
+            for (other, first) in other.scores[0].iter().zip(&first.scores[0]) {
                 let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs();
                 assert!(other.values.iter().zip(&first.values).all(close), "{limits:?}");
             }

@@ -5,16 +5,16 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes};
+use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes, scores};
 use ndarray::Array2;
 use serde_json::Value;
 use uwm_onnx::config::Config;
 use uwm_onnx::dataset::Batch;
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Patch, Selection};
-use uwm_onnx::pass::{Calibration, Embedder, Error, Site, calibrate};
+use uwm_onnx::pass::{Embedder, Error, Site};
 use uwm_onnx::runtime::{Runtime, Tract};
-use uwm_onnx::safeground::{Embeddings, Quadruplets, preference};
-use uwm_onnx::uwm::adaptive;
+use uwm_onnx::safeground::{Embeddings, Preference, Quadruplets, outcomes};
+use uwm_onnx::uwm::{Rule, select};
 
 const FILES: [&str; 4] = ["clip_torchscript.onnx", "clip_dynamo.onnx", "text_model.onnx", "vision_model.onnx"];
 const TAUS: [f64; 3] = [0.02, 0.085, 0.2];
@@ -34,12 +34,11 @@ fn scores_and_selections_agree() {
                 .filter_map(|layer| Some((layer.clone(), reference_name(layer, &reference)?)))
                 .collect();
             let layers: Vec<Linear> = named.iter().map(|(layer, _)| layer.clone()).collect();
-            let recipe = Config::default().recipe(modality).unwrap();
+            let recipe = Config::default().recipe(modality).unwrap().unwrap();
             let (safe, not_safe) = (Stored::new("safe", modality), Stored::new("unsafe", modality));
             // 5 does not divide 32: the last batch is a short one.
-            let calibration =
-                Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
-            let scores = calibrate(runner(&*runtime, 5), calibration, None).unwrap().scores;
+            let scores =
+                scores(runner(&*runtime, 5), &site, &layers, [&safe, &not_safe], &recipe).unwrap().scores.remove(0);
             for ((_, name), scores) in named.iter().zip(&scores) {
                 let want = reference.matrix(&format!("score.{name}"), f32::from_le_bytes);
                 assert_eq!(scores.values.dim(), want.dim(), "{file} {name}");
@@ -47,7 +46,7 @@ fn scores_and_selections_agree() {
                 assert!(agree, "{file} {name}: scores differ");
                 for tau in TAUS {
                     let mask = reference.matrix(&format!("selected.tau={tau}.{name}"), u8::from_le_bytes);
-                    let got = adaptive(scores.values.view(), tau).unwrap();
+                    let got = select(&[scores.values.view()], Rule { tau, ..recipe.rule }).unwrap().remove(0);
                     let differing = check_selection(&want, &mask, &got, tau);
                     if differing > 0 {
                         println!("{file} {name} tau {tau}: {differing} elements next to the threshold differ");
@@ -75,13 +74,12 @@ fn a_sample_that_is_not_finite_is_named() {
     let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::default());
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-    let recipe = Config::default().recipe(Modality::Vision).unwrap();
+    let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, mut not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
     let Batch::Image { pixels } = &mut not_safe.0 else { unreachable!() };
     pixels[[13, 0, 5, 5]] = f32::NAN;
-    let calibration = Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
-    let error = calibrate(runner(&runtime, 5), calibration, None).unwrap_err();
+    let error = scores(runner(&runtime, 5), &site, &layers, [&safe, &not_safe], &recipe).unwrap_err();
     assert!(error.to_string().contains("not finite for stored sample 13"), "{error}");
     assert!(error.to_string().contains("layers.0/mlp/fc2"), "{error}");
     // The same for its embedding.
@@ -92,15 +90,14 @@ fn a_sample_that_is_not_finite_is_named() {
     // Left out where that is wished: the other pairs score as if it had not been there.
     let mut lenient = runner(&runtime, 5);
     lenient.limits.skip_bad_samples = true;
-    let skipped = calibrate(lenient, calibration, None).unwrap().scores;
+    let skipped = scores(lenient, &site, &layers, [&safe, &not_safe], &recipe).unwrap().scores.remove(0);
     let without = |side: &Stored| {
         let Batch::Image { pixels } = &side.0 else { unreachable!() };
         let rows: Vec<usize> = (0..32).filter(|&row| row != 13).collect();
         Stored(Batch::Image { pixels: pixels.select(ndarray::Axis(0), &rows) })
     };
     let (safe, not_safe_left) = (without(&safe), without(&not_safe));
-    let left = Calibration { safe: &safe, not_safe: &not_safe_left, ..calibration };
-    let left = calibrate(runner(&runtime, 5), left, None).unwrap().scores;
+    let left = scores(runner(&runtime, 5), &site, &layers, [&safe, &not_safe_left], &recipe).unwrap().scores.remove(0);
     for (skipped, left) in skipped.iter().zip(&left) {
         assert_eq!((skipped.undefined.not_finite, left.undefined.not_finite), (1, 0));
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs();
@@ -161,10 +158,9 @@ fn check_metrics(mut got: HashMap<String, Embeddings>, key: &str) {
         safe_image: take("safe_image"),
         unsafe_image: take("unsafe_image"),
     };
-    let rows: Vec<usize> = (0..32).collect();
     let summary: Value = serde_json::from_slice(&std::fs::read(fixture("summary.json")).unwrap()).unwrap();
     let stored = |name: &str| summary[key]["preference"].get(name).or(summary[key]["safeground"].get(name)).cloned();
-    for (name, value) in preference(&set, &rows).entries() {
+    for (name, value) in Preference::of(&outcomes(&set)).entries() {
         // The last digit the reference shows.
         let shown = (value * 100.0).round_ties_even() / 100.0;
         assert_eq!(Some(shown), stored(name).and_then(|v| v.as_f64()), "{key} {name}");
@@ -193,9 +189,9 @@ fn edited_models_agree() {
             let model = Model::open(&fixture(file)).unwrap();
             let graph = Graph::new(&model).unwrap();
             let sites = Site::find(&graph, &Hints::default()).unwrap();
-            let layers = sites
-                .iter()
-                .flat_map(|site| site.select(&Config::default().recipe(site.modality()).unwrap().layers).unwrap());
+            let layers = sites.iter().flat_map(|site| {
+                site.select(&Config::default().recipe(site.modality()).unwrap().unwrap().layers).unwrap()
+            });
             let edits = layers.map(|layer| {
                 let name = reference_name(&layer, &scores).unwrap();
                 let mask = scores.matrix(&format!("selected.tau=0.02.{name}"), u8::from_le_bytes);
@@ -251,15 +247,13 @@ fn a_half_precision_encoder_agrees() {
         let model = Model::open(&path).unwrap();
         let graph = Graph::new(&model).unwrap();
         let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-        let recipe = Config::default().recipe(Modality::Vision).unwrap();
+        let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
         let layers = site.select(&recipe.layers).unwrap();
         let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
-        let calibration =
-            Calibration { site: &site, layers: &layers, safe: &safe, not_safe: &not_safe, recipe: &recipe };
         let reference = Tensors::read("scores.safetensors");
         for runtime in runtimes() {
-            let scores = calibrate(runner(&*runtime, 8), calibration, None).unwrap().scores;
-            for (layer, scores) in layers.iter().zip(&scores) {
+            let done = scores(runner(&*runtime, 8), &site, &layers, [&safe, &not_safe], &recipe).unwrap();
+            for (layer, scores) in layers.iter().zip(&done.scores[0]) {
                 let name = reference_name(layer, &reference).unwrap();
                 let want = reference.matrix(&format!("score.{name}"), f32::from_le_bytes);
                 let worst = scores.values.iter().zip(&want).fold(0.0_f32, |worst, (g, w)| worst.max((g - w).abs() / w));

@@ -6,6 +6,7 @@ mod doctor;
 mod inspect;
 mod model;
 mod progress;
+mod recipe;
 mod rewrite;
 mod runtime;
 
@@ -108,6 +109,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Conflict { .. }
         | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
         Error::Shape { .. }
+        | Error::Scores { .. }
         | Error::Onnx(_)
         | Error::Dataset(_)
         | Error::Taps(_)

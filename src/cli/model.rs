@@ -82,16 +82,19 @@ impl ModelArgs {
         self.hints.hints()
     }
 
-    /// The configuration named, or beside the model, with these layers.
-    pub fn config(&self, named: Option<PathBuf>, files: &ModelFiles) -> Result<Config, Error> {
-        let mut config = match named.or_else(|| find_beside(files, "uwm.yaml")) {
-            Some(path) => Config::read(&path)?,
-            None => Config::default(),
-        };
+    /// Puts the layers that are named into a configuration.
+    pub fn choose_layers(&self, config: &mut Config) {
         let [text, vision] = by_tower(&self.layers);
-        config.text.layers = text.or(config.text.layers);
-        config.vision.layers = vision.or(config.vision.layers);
-        Ok(config)
+        config.text.layers = text.or(config.text.layers.take());
+        config.vision.layers = vision.or(config.vision.layers.take());
+    }
+}
+
+/// The configuration named, or beside the model.
+pub fn config(named: Option<PathBuf>, files: &ModelFiles) -> Result<Config, Error> {
+    match named.or_else(|| find_beside(files, "uwm.yaml")) {
+        Some(path) => Ok(Config::read(&path)?),
+        None => Ok(Config::default()),
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 
 use super::Format;
-use super::model::{ModelArgs, find_beside};
+use super::model::{ModelArgs, config, find_beside};
 use super::progress::Bars;
+use super::recipe::RecipeArgs;
 use super::runtime::RuntimeArgs;
 use crate::config::DataRef;
-use crate::pass::{Error, Job, Limits, Runner, rewrite};
+use crate::pass::{Controls, Error, Job, Limits, Runner, rewrite};
 use crate::runtime::open;
 
 /// Edit a model: calibrate, score, negate, and measure before and after.
@@ -48,12 +49,18 @@ pub struct Args {
     /// preprocessor_config.json of the vision tower.
     #[arg(long, value_name = "FILE")]
     preprocessor: Option<PathBuf>,
-    /// Share of each layer's score mass to select, in (0, 1) [default: 0.02, or the configuration's].
-    #[arg(long, allow_negative_numbers = true)]
-    tau: Option<f64>,
-    /// Factor for the selected weights [default: -1, or the configuration's].
-    #[arg(long, allow_negative_numbers = true)]
-    alpha: Option<f64>,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+    /// What the edit is compared with: fast for one random choice of as many elements and the method with safe and
+    /// unsafe in each other's place, full for five random choices.
+    #[arg(long, value_enum, default_value = "fast")]
+    controls: ControlsArg,
+    /// Write the scores, to be used again with --scores.
+    #[arg(long, value_name = "FILE")]
+    scores_out: Option<PathBuf>,
+    /// Use these scores instead of a calibration.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scores_out", "resume"])]
+    scores: Option<PathBuf>,
     #[command(flatten)]
     runtime: RuntimeArgs,
     /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and fit
@@ -72,6 +79,24 @@ pub struct Args {
     /// How to print the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+}
+
+/// What the edit is compared with.
+#[derive(Clone, Copy, ValueEnum)]
+enum ControlsArg {
+    Off,
+    Fast,
+    Full,
+}
+
+impl From<ControlsArg> for Controls {
+    fn from(arg: ControlsArg) -> Self {
+        match arg {
+            ControlsArg::Off => Self::Off,
+            ControlsArg::Fast => Self::Fast,
+            ControlsArg::Full => Self::Full,
+        }
+    }
 }
 
 /// A number of samples, or `None` for auto.
@@ -119,16 +144,14 @@ impl Args {
     fn job(self) -> Result<Job, Error> {
         let model = self.model.files()?;
         let find = |name: &str| find_beside(&model, name);
-        let mut config = self.model.config(self.config, &model)?;
+        let mut config = config(self.config, &model)?;
         let data = |manifest| DataRef { manifest, split: None };
         config.calibration = self.calibration.map(data).or(config.calibration);
         config.evaluation = self.evaluation.map(data).or(config.evaluation);
         config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
         config.preprocessor = self.preprocessor.or(config.preprocessor).or_else(|| find("preprocessor_config.json"));
-        for tower in [&mut config.text, &mut config.vision] {
-            tower.tau = self.tau.or(tower.tau);
-            tower.alpha = self.alpha.or(tower.alpha);
-        }
+        let mut config = self.recipe.over(config);
+        self.model.choose_layers(&mut config);
         Ok(Job {
             hints: self.model.hints(),
             model,
@@ -137,6 +160,9 @@ impl Args {
             force: self.force,
             provenance: !self.no_provenance,
             resume: self.resume,
+            scores_out: self.scores_out,
+            scores: self.scores,
+            controls: self.controls.into(),
             config,
         })
     }

@@ -19,6 +19,7 @@ mod operand;
 mod outline;
 mod output;
 mod patch;
+mod replaced;
 mod scalar;
 mod scratch;
 mod skeleton;
@@ -50,6 +51,7 @@ pub use patch::{
     Difference, Names, Patch, PatchLayer, Plan, Selection, SourceFile, compare, edits_of, is_edited, provenance_key,
     sample_positions, stage,
 };
+pub use replaced::Replaced;
 pub use skeleton::{Cut, Skeleton};
 pub use source::{Source, sha256_of};
 pub use tensor::{Layout, Weight};

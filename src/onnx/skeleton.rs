@@ -9,6 +9,7 @@ use super::model::Model;
 use super::proto::tensor_proto::DataLocation;
 use super::proto::{GraphProto, ModelProto, NodeProto, StringStringEntryProto};
 use super::proto::{TensorProto, ValueInfoProto};
+use super::replaced::Replaced;
 use super::source::Source;
 
 /// Below this many bytes an initializer is copied rather than referred to: shapes and scalars, which runtimes want
@@ -44,6 +45,18 @@ impl Skeleton {
     /// # Errors
     /// If the model's path cannot be resolved or is not UTF-8, or a value does not exist.
     pub fn extract<'v, C: Copy + Into<Cut<'v>>>(graph: &Graph, outputs: &[C]) -> Result<Self, Error> {
+        Self::extract_with(graph, outputs, None)
+    }
+
+    /// The same, with other values for the initializers that are `replaced`.
+    ///
+    /// # Errors
+    /// As for [`Skeleton::extract`].
+    pub fn extract_with<'v, C: Copy + Into<Cut<'v>>>(
+        graph: &Graph,
+        outputs: &[C],
+        replaced: Option<&Replaced>,
+    ) -> Result<Self, Error> {
         let outputs: Vec<Cut> = outputs.iter().map(|&output| output.into()).collect();
         let model = graph.model;
         let original = model.graph();
@@ -59,7 +72,9 @@ impl Skeleton {
             match constant_value(candidate) {
                 // As an initializer it can be referred to.
                 Some((name, value)) => {
-                    initializer.push(TensorProto { name: name.to_owned(), ..files.refer(model, value) });
+                    let of = replaced.and_then(|replaced| replaced.tensor(name, value));
+                    let tensor = of.unwrap_or_else(|| files.refer(model, value));
+                    initializer.push(TensorProto { name: name.to_owned(), ..tensor });
                 }
                 None => node.push(files.refer_in(model, candidate)),
             }
@@ -78,7 +93,10 @@ impl Skeleton {
             output.push(ValueInfoProto { name: floats, ..ValueInfoProto::default() });
         }
         let own = original.initializer.iter().filter(|tensor| needed.contains(tensor.name.as_str()));
-        initializer.extend(own.map(|tensor| files.refer(model, tensor)));
+        initializer.extend(own.map(|tensor| {
+            let of = replaced.and_then(|replaced| replaced.tensor(&tensor.name, tensor));
+            of.unwrap_or_else(|| files.refer(model, tensor))
+        }));
         let input = original
             .input
             .iter()

@@ -11,17 +11,16 @@ use super::batches::{Runner, batches, feed};
 use super::checkpoint::Checkpoint;
 use super::prepare::{Prepared, prepare};
 use super::site::Site;
-use crate::config::Recipe;
 use crate::dataset::Samples;
 use crate::onnx::Linear;
 use crate::taps::{Fed, Taps};
-use crate::uwm::{Pairwise, Scores, Statistics, Sums};
+use crate::uwm::{Accumulator, Product, Scores, Scoring, Statistics, Sums};
 
 /// What a calibration gives.
 #[derive(Debug)]
 pub struct Calibrated {
-    /// Scores, a layer each.
-    pub scores: Vec<Scores>,
+    /// Scores: for each scoring, a layer each.
+    pub scores: Vec<Vec<Scores>>,
     /// What the user should know of how it ran.
     pub notes: Vec<String>,
 }
@@ -33,65 +32,146 @@ pub struct Calibration<'a> {
     pub site: &'a Site<'a>,
     /// The layers to score.
     pub layers: &'a [Linear],
-    /// Samples of the tower's modality.
-    pub safe: &'a dyn Samples,
-    /// Their unsafe partners, in the same order.
-    pub not_safe: &'a dyn Samples,
-    /// How to score.
-    pub recipe: &'a Recipe,
+    /// The pairs.
+    pub pairs: Pairs<'a>,
+    /// The scores that are wanted.
+    pub scorings: &'a [Scoring],
+    /// Added to standard deviations.
+    pub epsilon: f32,
 }
 
-/// Scores layers of a tower on pairs `(safe[b], unsafe[b])` of its own modality. Holds the batches at work and one
-/// `[O, I]` accumulator a layer. `keep` makes a checkpoint for a job that is told its batch size: sums are kept there,
-/// and taken up again.
+/// Samples of a tower's modality: row `b` of both is a pair.
+#[derive(Clone, Copy)]
+pub struct Pairs<'a> {
+    /// The safe ones.
+    pub safe: &'a dyn Samples,
+    /// Their unsafe partners.
+    pub not_safe: &'a dyn Samples,
+    /// The number of each pair's concept.
+    pub concepts: &'a [usize],
+}
+
+/// Scores layers of a tower. Holds the batches at work and one `[O, I]` accumulator a layer and product. `keep` makes a
+/// checkpoint for a job that is told its batch size: sums are kept there, and taken up again.
 ///
 /// # Errors
 /// If data, runtime or scoring fail.
 ///
 /// # Panics
-/// If the two sample sets differ in length.
+/// If the samples do not come in pairs.
 pub fn calibrate(
     runner: Runner,
     calibration: Calibration,
     keep: Option<&dyn Fn(usize) -> Checkpoint>,
 ) -> Result<Calibrated, Error> {
-    let Calibration { site, layers, safe, not_safe, recipe } = calibration;
-    assert_eq!(safe.len(), not_safe.len(), "calibration samples come in pairs");
-    let taps = Taps::new(site.graph, layers)?;
-    let prepared = prepare(runner, site, &taps, safe, not_safe)?;
-    let mut checkpoint = keep.map(|keep| keep(prepared.size));
-    let kept = checkpoint.as_ref().map_or(Ok(None), |checkpoint| checkpoint.read(layers, safe.len()))?;
-    let first = kept.as_ref().and_then(|sums| sums.first()).map_or(0, |sums| sums.pairs);
-    let mut scores = begin(layers, recipe, kept);
-    let weight = |layer: &Linear| layer.weight.read(site.graph.model);
-    let measuring = Measuring { runner, site, taps: &taps, prepared: &prepared };
-    let done = runner.over(
-        &format!("calibrating {}", site.modality()),
-        &batches(first, safe.len(), prepared.size),
-        prepared.workers,
-        |range| Ok((measuring.measure(safe, range.clone())?, measuring.measure(not_safe, range)?)),
-        |_, (safe, not_safe)| {
-            // A layer's sums are its own: parallel over layers, in order within each.
-            scores.par_iter_mut().zip(layers).zip(&taps.of_layer).try_for_each(|((score, layer), inputs)| {
-                let (safe, not_safe) = (joined(&safe, inputs), joined(&not_safe, inputs));
-                score.add(&safe, &not_safe, || weight(layer)).map_err(Error::from)
-            })?;
-            let sums = scores.iter().map(Pairwise::sums);
-            checkpoint.as_mut().map_or(Ok(()), |checkpoint| checkpoint.write_now_and_then(sums))
-        },
-    );
+    let Calibration { site, layers, pairs, scorings, epsilon } = calibration;
+    let measuring = Measuring::new(runner, site, layers, pairs)?;
+    let mut scoring = Accumulating::new(site, layers, scorings, epsilon, pairs.concepts);
+    let mut checkpoint = keep.map(|keep| keep(measuring.prepared.size));
+    if let Some(checkpoint) = &checkpoint {
+        scoring.resume(checkpoint.read(layers, &scoring.products, scoring.concepts, pairs.safe.len())?);
+    }
+    let done = measuring.over(scoring.seen(), |range, statistics| {
+        scoring.add(&measuring.taps.of_layer, &pairs.concepts[range.clone()], statistics)?;
+        checkpoint.as_mut().map_or(Ok(()), |checkpoint| checkpoint.write_now_and_then(scoring.sums()))
+    });
     if let Some(checkpoint) = checkpoint.as_mut().filter(|_| matches!(done, Ok(()) | Err(Error::Interrupted))) {
-        checkpoint.write(scores.iter().map(Pairwise::sums))?;
+        checkpoint.write(scoring.sums())?;
     }
     done?;
-    let finish = |(score, layer): (Pairwise, &Linear)| {
-        score
-            .finish(recipe.weight_prior, || weight(layer))?
-            .map_err(|source| Error::Score { layer: layer.node.clone(), source })
-    };
-    let scores = scores.into_par_iter().zip(layers).map(finish).collect::<Result<_, Error>>()?;
-    Ok(Calibrated { scores, notes: prepared.notes })
+    Ok(Calibrated { scores: scoring.finish()?, notes: measuring.prepared.notes })
 }
+
+/// Statistics on their way to scores: those of a run, or kept ones.
+pub struct Accumulating<'a> {
+    site: &'a Site<'a>,
+    layers: &'a [Linear],
+    scorings: &'a [Scoring],
+    epsilon: f32,
+    /// What is summed in each layer.
+    products: Vec<Product>,
+    /// How many concepts there are.
+    concepts: usize,
+    sums: Vec<Accumulator>,
+}
+
+impl<'a> Accumulating<'a> {
+    /// Nothing yet. `concepts` are the numbers of the pairs' concepts.
+    pub fn new(
+        site: &'a Site<'a>,
+        layers: &'a [Linear],
+        scorings: &'a [Scoring],
+        epsilon: f32,
+        concepts: &[usize],
+    ) -> Self {
+        let mut products: Vec<Product> = vec![];
+        for product in scorings.iter().flat_map(Scoring::products) {
+            if !products.contains(&product) {
+                products.push(product);
+            }
+        }
+        let concepts = concepts.iter().max().map_or(0, |last| last + 1);
+        let begin = |layer: &Linear| Accumulator::new(layer.weight.shape, &products, epsilon, concepts);
+        let sums = layers.iter().map(begin).collect();
+        Self { site, layers, scorings, epsilon, products, concepts, sums }
+    }
+
+    /// Takes up sums that were kept.
+    fn resume(&mut self, kept: Option<Vec<Sums>>) {
+        if let Some(kept) = kept {
+            let resume = |(sums, layer): (Sums, &Linear)| {
+                Accumulator::resume(sums, layer.weight.shape[1], &self.products, self.epsilon)
+            };
+            self.sums = kept.into_iter().zip(self.layers).map(resume).collect();
+        }
+    }
+
+    /// Pairs that are in the sums.
+    fn seen(&self) -> usize {
+        self.sums.first().map_or(0, |sums| sums.sums().pairs)
+    }
+
+    fn sums(&self) -> impl Iterator<Item = &Sums> {
+        self.sums.iter().map(Accumulator::sums)
+    }
+
+    /// Adds the statistics of some pairs at the taps, where layer `k` has those of `of_layer[k]`.
+    ///
+    /// # Errors
+    /// If a weight cannot be read.
+    pub fn add(&mut self, of_layer: &[Vec<usize>], concepts: &[usize], of_taps: BothSides) -> Result<(), Error> {
+        let model = self.site.graph.model;
+        // A layer's sums are its own: parallel over layers, in order within each.
+        self.sums.par_iter_mut().zip(self.layers).zip(of_layer).try_for_each(|((sums, layer), inputs)| {
+            let [safe, not_safe] = of_taps.each_ref().map(|statistics| joined(statistics, inputs));
+            sums.add(&safe, &not_safe, concepts, || layer.weight.read(model)).map_err(Error::from)
+        })
+    }
+
+    /// The scores: for each scoring, a layer each.
+    ///
+    /// # Errors
+    /// If a weight cannot be read or no pair could be scored.
+    pub fn finish(self) -> Result<Vec<Vec<Scores>>, Error> {
+        let Self { site, layers, scorings, sums, .. } = self;
+        let finish = |(sums, layer): (Accumulator, &Linear)| {
+            let weight = || layer.weight.read(site.graph.model);
+            let (means, weight) = (sums.finish(weight)?, weight()?);
+            let score = |scoring| means.score(scoring, &weight);
+            let scores = scorings.iter().map(score).collect::<Result<Vec<_>, _>>();
+            scores.map_err(|source| Error::Score { layer: layer.node.clone(), source })
+        };
+        let of_layers = sums.into_par_iter().zip(layers).map(finish).collect::<Result<Vec<_>, Error>>()?;
+        let mut by_scoring: Vec<Vec<Scores>> = scorings.iter().map(|_| vec![]).collect();
+        for of_layer in of_layers {
+            by_scoring.iter_mut().zip(of_layer).for_each(|(all, scores)| all.push(scores));
+        }
+        Ok(by_scoring)
+    }
+}
+
+/// Statistics of safe samples and of their partners, a tap each.
+pub type BothSides = [Vec<Statistics>; 2];
 
 /// The statistics over all inputs of a layer.
 fn joined<'s>(statistics: &'s [Statistics], inputs: &[usize]) -> Cow<'s, Statistics> {
@@ -100,21 +180,51 @@ fn joined<'s>(statistics: &'s [Statistics], inputs: &[usize]) -> Cow<'s, Statist
     inputs.fold(Cow::Borrowed(first), |all, other| Cow::Owned(all.join(other)))
 }
 
-fn begin(layers: &[Linear], recipe: &Recipe, kept: Option<Vec<Sums>>) -> Vec<Pairwise> {
-    match kept {
-        Some(sums) => sums.into_iter().map(|sums| Pairwise::resume(sums, recipe.epsilon)).collect(),
-        None => layers.iter().map(|layer| Pairwise::new(layer.weight.shape, recipe.epsilon)).collect(),
-    }
-}
-
-struct Measuring<'a> {
+/// Pairs going through a tower.
+pub struct Measuring<'a> {
     runner: Runner<'a>,
     site: &'a Site<'a>,
-    taps: &'a Taps,
-    prepared: &'a Prepared,
+    pairs: Pairs<'a>,
+    /// Where it is measured.
+    pub taps: Taps,
+    /// How it is run.
+    pub prepared: Prepared,
 }
 
-impl Measuring<'_> {
+impl<'a> Measuring<'a> {
+    /// Prepares a run.
+    ///
+    /// # Errors
+    /// If a sample cannot be read or the runtime does not take the graph.
+    ///
+    /// # Panics
+    /// If the samples do not come in pairs.
+    pub fn new(runner: Runner<'a>, site: &'a Site<'a>, layers: &[Linear], pairs: Pairs<'a>) -> Result<Self, Error> {
+        let counts = [pairs.safe.len(), pairs.not_safe.len(), pairs.concepts.len()];
+        assert!(counts.iter().all(|&count| count == counts[0]), "calibration samples come in pairs: {counts:?}");
+        let taps = Taps::new(site.graph, layers)?;
+        let prepared = prepare(runner, site, &taps, pairs.safe, pairs.not_safe)?;
+        Ok(Self { runner, site, pairs, taps, prepared })
+    }
+
+    /// Measures the pairs from number `first` on, and hands their statistics on in order.
+    ///
+    /// # Errors
+    /// Those of data and runtime, and of `fold`.
+    pub fn over(
+        &self,
+        first: usize,
+        mut fold: impl FnMut(&Range<usize>, BothSides) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.runner.over(
+            &format!("calibrating {}", self.site.modality()),
+            &batches(first, self.pairs.safe.len(), self.prepared.size),
+            self.prepared.workers,
+            |range| Ok([self.measure(self.pairs.safe, range.clone())?, self.measure(self.pairs.not_safe, range)?]),
+            |range, statistics| fold(range, statistics),
+        )
+    }
+
     /// Runs some samples and reduces each output as it comes.
     fn measure(&self, samples: &dyn Samples, range: Range<usize>) -> Result<Vec<Statistics>, Error> {
         let (feed, mask) = feed(&self.site.tower, samples.batch(range.clone())?, self.prepared.size)?;

@@ -1,7 +1,8 @@
 //! The sums of a calibration, kept so that it can go on after an interruption.
 //!
-//! One safetensors file a tower: for layer `k` the tensors `k.scores` (F32 `[O, I]`) and `k.counts` (U32 `[I]`), and
-//! in the metadata what they are sums of. They are written whole, under a temporary name first.
+//! One safetensors file a tower: for product `p` of layer `k` the tensors `k.p.values` (F32 `[O, I]`), `k.p.counts` (U32
+//! `[I]`) and `k.p.rows` (F64 `[R, I]`), and in the metadata what they are sums of. They are written whole, under a
+//! temporary name first.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
-use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use super::tensors::{read, write_header};
 use crate::onnx::{self, Linear, Modality, Outputs, Source};
-use crate::uwm::{CHUNK, Sums, Undefined};
+use crate::uwm::{CHUNK, Product, Sum, Sums, Undefined};
 
 const KEY: &str = "uwm.checkpoint";
 
@@ -42,19 +43,36 @@ impl Checkpoints {
         std::fs::create_dir_all(folder)
             .map_err(|source| Error::Onnx(onnx::Error::Write { path: folder.to_owned(), source }))?;
         let mut opened = Self { folder: folder.to_owned(), made, resumed: false };
-        opened.resumed = [Modality::Text, Modality::Vision].iter().any(|&tower| opened.of(tower).exists());
+        opened.resumed = !opened.kept()?.is_empty();
         Ok(opened)
     }
 
-    /// Where a tower's sums are.
-    pub fn of(&self, tower: Modality) -> PathBuf {
-        self.folder.join(format!("{tower}.safetensors"))
+    /// Where a tower's sums are, of all pairs or of those that begin with a row.
+    pub fn of(&self, tower: Modality, first: Option<usize>) -> PathBuf {
+        let name = first.map_or(format!("{tower}.safetensors"), |first| format!("{tower}.{first}.safetensors"));
+        self.folder.join(name)
     }
 
-    /// Removes the checkpoints of these towers: the job is done. What cannot be removed stays, harmless.
-    pub fn clear(mut self, towers: impl Iterator<Item = Modality>) {
-        for tower in towers {
-            let _ = std::fs::remove_file(self.of(tower));
+    /// The files of sums that are there.
+    fn kept(&self) -> Result<Vec<PathBuf>, Error> {
+        let io = |source| onnx::Error::Io { action: "read", path: self.folder.clone(), source };
+        let entries = std::fs::read_dir(&self.folder).map_err(io)?;
+        let own = |path: &PathBuf| {
+            let name =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".safetensors"));
+            let tower = name.map(|name| name.split_once('.').map_or((name, ""), |(tower, first)| (tower, first)));
+            tower.is_some_and(|(tower, first)| {
+                ["text", "vision"].contains(&tower) && first.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        };
+        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+        Ok(paths.filter(own).collect())
+    }
+
+    /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless.
+    pub fn clear(mut self) {
+        for path in self.kept().unwrap_or_default() {
+            let _ = std::fs::remove_file(path);
         }
         self.made |= self.resumed;
     }
@@ -83,7 +101,8 @@ struct Header {
     /// A hash of all that the sums depend on.
     job: String,
     pairs: usize,
-    undefined: Vec<Undefined>,
+    /// Of each layer's products.
+    undefined: Vec<Vec<Undefined>>,
 }
 
 impl Checkpoint {
@@ -92,11 +111,17 @@ impl Checkpoint {
         Self { path, job, written: Instant::now() }
     }
 
-    /// The sums for these layers over some of `samples` pairs, if any were kept.
+    /// The sums of these products in these layers over some of `samples` pairs, if any were kept.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if the file cannot be read or is of another job.
-    pub fn read(&self, layers: &[Linear], samples: usize) -> Result<Option<Vec<Sums>>, Error> {
+    pub fn read(
+        &self,
+        layers: &[Linear],
+        products: &[Product],
+        concepts: usize,
+        samples: usize,
+    ) -> Result<Option<Vec<Sums>>, Error> {
         let wrong = |reason: String| Error::Checkpoint { path: self.path.clone(), reason };
         let file = match Source::open(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -120,20 +145,15 @@ impl Checkpoint {
             return Err(wrong(format!("it has seen {} of {samples} pairs, which cannot be", header.pairs)));
         }
         let sums = layers.iter().zip(&header.undefined).enumerate().map(|(k, (layer, undefined))| {
-            let [outputs, inputs] = layer.weight.shape;
-            let scores = read::<4>(&tensors, &format!("{k}.scores"), Dtype::F32, &[outputs, inputs])?;
-            let counts = read::<4>(&tensors, &format!("{k}.counts"), Dtype::U32, &[inputs])?;
-            let scores: Vec<f32> = scores.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-            let counts: Vec<u32> = counts.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
-            let left_out = undefined.short_pairs.max(undefined.not_finite);
-            if left_out > header.pairs || counts.iter().any(|&count| count as usize > header.pairs) {
-                return Err(format!("its layer {k} counts more pairs than it has seen"));
+            if undefined.len() != products.len() {
+                return Err(format!("its layer {k} has {} sums, not {}", undefined.len(), products.len()));
             }
-            if scores.iter().any(|score| !score.is_finite() || *score < 0.0) {
-                return Err(format!("its layer {k} has a sum that is no score"));
-            }
-            let scores = Array2::from_shape_vec((outputs, inputs), scores).map_err(|e| e.to_string())?;
-            Ok(Sums { scores, counts, undefined: *undefined, pairs: header.pairs })
+            let read = |(p, (&product, &undefined))| {
+                let shapes = Sum::shapes(product, layer.weight.shape, concepts);
+                read_sum(&tensors, &format!("{k}.{p}"), shapes, undefined, header.pairs)
+            };
+            let products = products.iter().zip(undefined).enumerate().map(read).collect::<Result<_, String>>()?;
+            Ok(Sums { products, pairs: header.pairs })
         });
         sums.collect::<Result<_, String>>().map(Some).map_err(wrong)
     }
@@ -168,42 +188,54 @@ impl Checkpoint {
 
 /// Writes a safetensors file, an array at a time: the sums of large models are not held twice.
 fn write_sums(file: &File, job: &str, pairs: usize, sums: &[&Sums]) -> io::Result<()> {
-    let undefined = sums.iter().map(|sums| sums.undefined).collect();
+    let undefined = sums.iter().map(|sums| sums.products.iter().map(|sum| sum.undefined).collect()).collect();
     let json = serde_json::to_string(&Header { job: job.to_owned(), pairs, undefined })?;
-    let mut end = 0;
-    let mut info = |name: String, dtype: Dtype, shape: &[usize]| {
-        let start = end;
-        end += 4 * shape.iter().product::<usize>();
-        (name, TensorInfo { dtype, shape: shape.to_vec(), data_offsets: (start, end) })
-    };
-    let infos = sums.iter().enumerate().flat_map(|(k, sums)| {
-        let shape = sums.scores.shape();
-        [info(format!("{k}.scores"), Dtype::F32, shape), info(format!("{k}.counts"), Dtype::U32, &shape[1..])]
+    let all =
+        || sums.iter().enumerate().flat_map(|(k, sums)| sums.products.iter().zip(0..).map(move |(sum, p)| (k, p, sum)));
+    let infos = all().flat_map(|(k, p, sum)| {
+        [
+            (format!("{k}.{p}.values"), Dtype::F32, sum.values.shape().to_vec()),
+            (format!("{k}.{p}.counts"), Dtype::U32, vec![sum.counts.len()]),
+            (format!("{k}.{p}.rows"), Dtype::F64, sum.rows.shape().to_vec()),
+        ]
     });
-    let metadata = HashMap::from([(KEY.to_owned(), json)]);
-    let metadata = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
-    let mut header = serde_json::to_vec(&metadata)?;
-    header.resize(header.len().next_multiple_of(8), b' ');
     let mut out = BufWriter::new(file);
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
-    for sums in sums {
-        sums.scores.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
-        sums.counts.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
+    write_header(&mut out, HashMap::from([(KEY.to_owned(), json)]), infos)?;
+    for (_, _, sum) in all() {
+        sum.values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
+        sum.counts.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
+        sum.rows.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
     }
     out.flush()
 }
 
-/// The elements of a tensor, `N` bytes each.
-fn read<'a, const N: usize>(
-    tensors: &'a SafeTensors,
+/// One sum, checked to be one over some of `pairs` pairs.
+fn read_sum(
+    tensors: &SafeTensors,
     name: &str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<&'a [[u8; N]], String> {
-    let tensor = tensors.tensor(name).map_err(|e| e.to_string())?;
-    if tensor.dtype() != dtype || tensor.shape() != shape {
-        return Err(format!("its tensor '{name}' is {:?} {:?}", tensor.dtype(), tensor.shape()));
+    (values, counts, rows): ([usize; 2], usize, [usize; 2]),
+    undefined: Undefined,
+    pairs: usize,
+) -> Result<Sum, String> {
+    let of = |part: &str| format!("{name}.{part}");
+    let values_read = read::<4>(tensors, &of("values"), Dtype::F32, &values)?;
+    let counts = read::<4>(tensors, &of("counts"), Dtype::U32, &[counts])?;
+    let rows_read = read::<8>(tensors, &of("rows"), Dtype::F64, &rows)?;
+    let values_read: Vec<f32> = values_read.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let counts: Vec<u32> = counts.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    let rows_read: Vec<f64> = rows_read.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+    let left_out = undefined.short_pairs.max(undefined.not_finite);
+    if left_out > pairs || counts.iter().any(|&count| count as usize > pairs) {
+        return Err(format!("its sum {name} counts more pairs than it has seen"));
     }
-    Ok(tensor.data().as_chunks().0)
+    if values_read.iter().any(|value| !value.is_finite()) || rows_read.iter().any(|value| !value.is_finite()) {
+        return Err(format!("its sum {name} is not finite"));
+    }
+    let shaped = |e: ndarray::ShapeError| e.to_string();
+    Ok(Sum {
+        values: Array2::from_shape_vec(values, values_read).map_err(shaped)?,
+        counts,
+        rows: Array2::from_shape_vec(rows, rows_read).map_err(shaped)?,
+        undefined,
+    })
 }

@@ -1,21 +1,24 @@
 //! The data sets a rewrite needs: which, read, checked, handed to calibration and evaluation.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::Error;
 use super::batches::Runner;
-use super::calibrate::{Calibrated, Calibration, calibrate};
+use super::calibrate::{Calibrated, Calibration, Pairs, calibrate};
 use super::checkpoint::{Checkpoint, Checkpoints};
-use super::evaluate::{EmbeddedData, EvaluationData, embed, measure};
+use super::evaluate::{Bad, EmbeddedData, EmbeddedSide, EvaluationData, embed_side, measure};
 use super::site::Site;
-use crate::config::{Config, Recipe};
-use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Samples, Texts, Tokenizer, ZeroShot};
-use crate::onnx::{self, Linear, Modality, Source, sha256_of};
-use crate::report::BeforeAfter;
+use crate::config::{Concepts, Config, Recipe};
+use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
+use crate::onnx::{self, Linear, Modality, Replaced, Source, sha256_of};
 use crate::safeground::Evaluation;
+use crate::uwm::Scoring;
 
 /// The data sets, read and checked.
 pub struct Data {
@@ -87,105 +90,183 @@ impl Data {
         Ok(Self { config: config.clone(), tokenizer, preprocessor, calibration, evaluation, zero_shot, notes })
     }
 
-    /// Scores layers of a tower on the calibration pairs; progress is kept in `checkpoints`.
+    /// The calibration pairs in one pool, or apart by concept.
+    pub fn groups(&self, concepts: Concepts) -> Vec<Group> {
+        let all = (0..self.calibration.rows.len()).collect();
+        if concepts == Concepts::All {
+            return vec![Group { concept: None, rows: all }];
+        }
+        let (names, numbers) = self.concepts();
+        let of = |number: usize| all.iter().copied().filter(|&row| numbers[row] == number).collect();
+        names.into_iter().enumerate().map(|(number, name)| Group { concept: Some(name), rows: of(number) }).collect()
+    }
+
+    /// Names of the calibration pairs' concepts, and the number of each pair's. Pairs that tell none are one too.
+    pub fn concepts(&self) -> (Vec<String>, Vec<usize>) {
+        let of = |row: &Quadruplet| row.concept.clone().unwrap_or_else(|| NO_CONCEPT.to_owned());
+        let names: BTreeSet<String> = self.calibration.rows.iter().map(of).collect();
+        let names: Vec<String> = names.into_iter().collect();
+        let number = |row| names.binary_search(&of(row)).expect("all names are in the list");
+        let numbers = self.calibration.rows.iter().map(number).collect();
+        (names, numbers)
+    }
+
+    /// Checks that there are concepts where a recipe asks for them.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if no calibration pair tells its concept.
+    pub fn check_concepts(&self, recipe: &Recipe) -> Result<(), Error> {
+        let asked = recipe.concepts != Concepts::All || recipe.scoring.needs_concepts();
+        if !asked || self.calibration.rows.iter().any(|row| row.concept.is_some()) {
+            return Ok(());
+        }
+        Err(Error::Conflict {
+            reason: format!("{} names no concepts, and the recipe goes by them", self.calibration.path.display()),
+            help: "add `concept` to the rows of the manifest, or choose `concepts: all` and a score without concepts",
+        })
+    }
+
+    /// Does something with some of the calibration pairs, in a tower's modality.
+    pub fn with_pairs<T>(&self, modality: Modality, rows: &[usize], work: impl FnOnce(Pairs) -> T) -> T {
+        let numbers = self.concepts().1;
+        let concepts: Vec<usize> = rows.iter().map(|&row| numbers[row]).collect();
+        let of = || rows.iter().map(|&row| &self.calibration.rows[row]);
+        match (modality, &self.tokenizer, &self.preprocessor) {
+            (Modality::Text, Some(tokenizer), _) => {
+                let texts = |pick: fn(&Quadruplet) -> &String| Texts::new(tokenizer, of().map(pick).cloned().collect());
+                let (safe, not_safe) = (texts(|q| &q.safe_text), texts(|q| &q.unsafe_text));
+                work(Pairs { safe: &safe, not_safe: &not_safe, concepts: &concepts })
+            }
+            (Modality::Vision, _, Some(preprocessor)) => {
+                let images =
+                    |pick: fn(&Quadruplet) -> &PathBuf| Images::new(preprocessor, of().map(pick).cloned().collect());
+                let (safe, not_safe) = (images(|q| &q.safe_image), images(|q| &q.unsafe_image));
+                work(Pairs { safe: &safe, not_safe: &not_safe, concepts: &concepts })
+            }
+            _ => unreachable!("load() read what each tower needs"),
+        }
+    }
+
+    /// Scores layers of a tower on a group of the calibration pairs; progress is kept in `checkpoints`, under a name of
+    /// the group's own.
     ///
     /// # Errors
     /// Those of [`calibrate`].
     pub fn calibrate(
         &self,
         runner: Runner,
-        site: &Site,
-        layers: &[Linear],
-        recipe: &Recipe,
+        wanted: Wanted,
+        group: &Group,
         checkpoints: Option<&Checkpoints>,
     ) -> Result<Calibrated, Error> {
+        let Wanted { site, layers, scorings, epsilon } = wanted;
         let keep = match checkpoints {
             None => None,
             Some(checkpoints) => {
-                let path = checkpoints.of(site.modality());
-                let job = self.job(runner, site, layers, recipe)?;
+                let path = checkpoints.of(site.modality(), group.concept.as_ref().map(|_| group.rows[0]));
+                let job = self.job(runner, wanted, &group.rows)?;
                 Some(move |size: usize| {
                     Checkpoint::new(path.clone(), sha256_of(json!([job, size]).to_string().as_bytes()))
                 })
             }
         };
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(usize) -> Checkpoint);
-        let rows = &self.calibration.rows;
-        let run = |safe: &dyn Samples, not_safe: &dyn Samples| {
-            calibrate(runner, Calibration { site, layers, safe, not_safe, recipe }, keep)
-        };
-        match (site.modality(), &self.tokenizer, &self.preprocessor) {
-            (Modality::Text, Some(tokenizer), _) => {
-                let texts =
-                    |pick: fn(&Quadruplet) -> &String| Texts::new(tokenizer, rows.iter().map(pick).cloned().collect());
-                run(&texts(|q| &q.safe_text), &texts(|q| &q.unsafe_text))
-            }
-            (Modality::Vision, _, Some(preprocessor)) => {
-                let images = |pick: fn(&Quadruplet) -> &PathBuf| {
-                    Images::new(preprocessor, rows.iter().map(pick).cloned().collect())
-                };
-                run(&images(|q| &q.safe_image), &images(|q| &q.unsafe_image))
-            }
-            _ => unreachable!("load() read what each tower needs"),
-        }
+        self.with_pairs(site.modality(), &group.rows, |pairs| {
+            calibrate(runner, Calibration { site, layers, pairs, scorings, epsilon }, keep)
+        })
     }
 
     /// All that a tower's sums depend on, but the batch size.
-    fn job(&self, runner: Runner, site: &Site, layers: &[Linear], recipe: &Recipe) -> Result<Value, Error> {
+    fn job(&self, runner: Runner, wanted: Wanted, rows: &[usize]) -> Result<Value, Error> {
+        let Wanted { site, layers, scorings, epsilon } = wanted;
         let place = runner.runtime.place();
         let text = site.modality() == Modality::Text;
-        let samples = self.calibration.rows.iter().map(|row| match text {
-            true => Ok(json!([row.safe_text, row.unsafe_text])),
-            false => Ok(json!([stamp(&row.safe_image)?, stamp(&row.unsafe_image)?])),
+        let rows = rows.iter().map(|&row| &self.calibration.rows[row]);
+        let samples = rows.map(|row| match text {
+            true => Ok(json!([row.concept, row.safe_text, row.unsafe_text])),
+            false => Ok(json!([row.concept, stamp(&row.safe_image)?, stamp(&row.unsafe_image)?])),
         });
-        let preparing = if text { &self.config.tokenizer } else { &self.config.preprocessor };
-        let beside = ["config.json", "tokenizer_config.json"].into_iter().filter(|_| text);
-        let beside = beside.filter_map(|name| preparing.as_ref().map(|path| path.with_file_name(name)));
-        let preparing: Vec<PathBuf> = preparing.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
         let files: Vec<&str> = site.graph.model.sources().iter().map(Source::sha256).collect();
         Ok(json!({
             "tool": env!("CARGO_PKG_VERSION"),
             "model": files,
             "layers": layers.iter().map(|layer| (&layer.node, layer.uses.iter().map(|used| json!([used.input, used.across, used.codes])).collect::<Vec<_>>(), layer.weight.shape)).collect::<Vec<_>>(),
             "tower": format!("{:?}", site.tower),
-            "epsilon": recipe.epsilon,
+            "scorings": scorings,
+            "epsilon": epsilon,
             "samples": samples.collect::<Result<Vec<_>, Error>>()?,
-            "prepared_by": preparing.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?,
-            "length": self.config.text.length.filter(|_| text),
+            "prepared": self.prepared(site.modality())?,
             "runtime": [place.backend, &place.version, &place.provider, &place.device],
             "skip_bad_samples": runner.limits.skip_bad_samples,
         }))
     }
 
-    /// Embeds the evaluation set with the towers; `None` where that cannot be done, which `notes` explain.
+    /// A hash of the calibration pairs as a tower sees them, by content, and of what they are prepared with.
     ///
     /// # Errors
-    /// Those of [`embed`].
-    pub fn embed(&self, runner: Runner, sites: &[(usize, Site)], when: &str) -> Result<Option<EmbeddedData>, Error> {
-        let site = |modality| sites.iter().map(|(_, site)| site).find(|site| site.modality() == modality);
-        match (site(Modality::Text), site(Modality::Vision), self.evaluation_data()) {
-            (Some(text), Some(vision), Some(data)) => embed(runner, text, vision, data, when).map(Some),
-            _ => Ok(None),
-        }
+    /// If a file cannot be read.
+    pub fn identity(&self, site: &Site) -> Result<String, Error> {
+        let modality = site.modality();
+        let rows = &self.calibration.rows;
+        let pairs = rows.par_iter().map(|row| match modality {
+            Modality::Text => Ok(json!([row.concept, row.safe_text, row.unsafe_text])),
+            Modality::Vision => Ok(json!([row.concept, sha256(&row.safe_image)?, sha256(&row.unsafe_image)?])),
+        });
+        let pairs = pairs.collect::<Result<Vec<_>, Error>>()?;
+        Ok(sha256_of(json!([pairs, self.prepared(modality)?, format!("{:?}", site.tower)]).to_string().as_bytes()))
     }
 
-    /// Measures both models on what both have embeddings for, which is noted if it is not all; and on how many
+    /// What samples of a modality are prepared with: files by their hash, and the length of texts.
+    fn prepared(&self, modality: Modality) -> Result<Value, Error> {
+        let text = modality == Modality::Text;
+        let file = if text { &self.config.tokenizer } else { &self.config.preprocessor };
+        let beside = ["config.json", "tokenizer_config.json"].into_iter().filter(|_| text);
+        let beside = beside.filter_map(|name| file.as_ref().map(|path| path.with_file_name(name)));
+        let files: Vec<PathBuf> = file.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
+        let files = files.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(json!([files, self.config.text.length.filter(|_| text)]))
+    }
+
+    /// Embeds one modality of the evaluation set with its tower, as it is or with other weights; `None` where nothing
+    /// can be measured, which `notes` explain.
+    ///
+    /// # Errors
+    /// Those of [`embed_side`].
+    pub fn embed_side(
+        &self,
+        runner: Runner,
+        site: &Site,
+        weights: Option<&Replaced>,
+        when: &str,
+    ) -> Result<Option<EmbeddedSide>, Error> {
+        self.evaluation_data().map(|data| embed_side(runner, site, weights, data, when)).transpose()
+    }
+
+    /// Embeds the evaluation set with both towers; `None` where that cannot be done, which `notes` explain.
+    ///
+    /// # Errors
+    /// Those of [`embed_side`].
+    pub fn embed(&self, runner: Runner, sites: &[(usize, Site)], when: &str) -> Result<Option<EmbeddedData>, Error> {
+        let site = |modality| sites.iter().map(|(_, site)| site).find(|site| site.modality() == modality);
+        let (Some(text), Some(vision)) = (site(Modality::Text), site(Modality::Vision)) else { return Ok(None) };
+        // One model at a time.
+        let sides = (self.embed_side(runner, text, None, when)?, self.embed_side(runner, vision, None, when)?);
+        let (Some(text), Some(image)) = sides else { return Ok(None) };
+        EmbeddedData::new(Arc::new(text), Arc::new(image)).map(Some)
+    }
+
+    /// Measures several models on what all have embeddings for, which is noted if it is not all; and on how many
     /// quadruplets that was.
     ///
     /// # Errors
     /// Those of [`measure`].
-    pub fn compare(
-        &mut self,
-        before: &EmbeddedData,
-        after: &EmbeddedData,
-    ) -> Result<Option<(BeforeAfter<Evaluation>, usize)>, Error> {
-        let left_out = before.bad.or(&after.bad);
-        let Some(data) = self.evaluation_data() else { return Ok(None) };
-        let measured =
-            BeforeAfter { before: measure(before, data, &left_out)?, after: measure(after, data, &left_out)? };
+    pub fn measure(&mut self, models: &[&EmbeddedData]) -> Result<(Vec<Evaluation>, usize), Error> {
+        let left_out = models.iter().fold(Bad::default(), |all, model| all.or(&model.bad()));
+        let Some(data) = self.evaluation_data() else { return Ok((vec![], 0)) };
+        let measured = models.iter().map(|model| measure(model, data, &left_out)).collect::<Result<_, Error>>()?;
         let kept = data.quadruplets.len() - left_out.quadruplets.len();
         self.notes.extend(left_out.note());
-        Ok(Some((measured, kept)))
+        Ok((measured, kept))
     }
 
     fn evaluation_data(&self) -> Option<EvaluationData<'_>> {
@@ -197,6 +278,31 @@ impl Data {
         })
     }
 }
+
+/// Some of the calibration pairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Their concept, if they were put together by it.
+    pub concept: Option<String>,
+    /// Their rows in the manifest's split, ascending.
+    pub rows: Vec<usize>,
+}
+
+/// What is to be scored, and how.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The tower.
+    pub site: &'a Site<'a>,
+    /// Its layers.
+    pub layers: &'a [Linear],
+    /// The scores.
+    pub scorings: &'a [Scoring],
+    /// Added to standard deviations.
+    pub epsilon: f32,
+}
+
+/// The concept of pairs that tell none.
+const NO_CONCEPT: &str = "(none)";
 
 /// SHA-256 of a file, in hexadecimal.
 fn sha256(path: &Path) -> Result<String, Error> {

@@ -9,7 +9,7 @@ use super::Error;
 use super::batches::{Runner, USUAL_BATCH, batches, feed};
 use super::site::Site;
 use crate::dataset::Samples;
-use crate::onnx::Skeleton;
+use crate::onnx::{Replaced, Skeleton};
 use crate::runtime;
 use crate::safeground::{self, Embeddings};
 
@@ -36,7 +36,20 @@ impl<'a> Embedder<'a> {
     /// # Errors
     /// If a sample cannot be read or the runtime does not take the graph.
     pub fn new(runner: Runner<'a>, site: &'a Site<'a>, like: &dyn Samples) -> Result<Self, Error> {
-        let skeleton = Skeleton::extract(site.graph, &[site.tower.embedding.as_str()])?;
+        Self::with(runner, site, None, like)
+    }
+
+    /// The same, with other weights where such are given.
+    ///
+    /// # Errors
+    /// As for [`Embedder::new`].
+    pub fn with(
+        runner: Runner<'a>,
+        site: &'a Site<'a>,
+        weights: Option<&Replaced>,
+        like: &dyn Samples,
+    ) -> Result<Self, Error> {
+        let skeleton = Skeleton::extract_with(site.graph, &[site.tower.embedding.as_str()], weights)?;
         let size = site.batch_size(runner.limits.batch_size.unwrap_or(USUAL_BATCH), like.len());
         let (like, _) = feed(&site.tower, like.batch(0..1)?, size)?;
         let session = runner.runtime.load(&skeleton, &like).map_err(|e| site.failed(e))?;

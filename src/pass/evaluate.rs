@@ -1,13 +1,17 @@
 //! Measuring a pair of towers on an evaluation set: first everything is embedded, then it is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Error;
 use super::batches::Runner;
-use super::embed::{Embedded, Embedder};
+use super::embed::Embedder;
 use super::site::Site;
 use crate::dataset::{Images, Preprocessor, Quadruplet, Samples, Texts, Tokenizer, ZeroShot};
-use crate::safeground::{Embeddings, Evaluation, Group, Quadruplets, classify, preference, retrieval};
+use crate::onnx::{Modality, Replaced};
+use crate::safeground::{
+    Embeddings, Evaluation, Group, Preference, Quadruplets, check_widths, classify, outcomes, retrieval,
+};
 
 /// What to measure on.
 #[derive(Clone, Copy)]
@@ -22,12 +26,25 @@ pub struct EvaluationData<'d> {
     pub preprocessor: &'d Preprocessor,
 }
 
-/// The evaluation data as one model embeds them.
-#[derive(Debug, Clone, PartialEq)]
+/// The evaluation data as two towers embed them.
+#[derive(Debug, Clone)]
 pub struct EmbeddedData {
-    quadruplets: Quadruplets,
-    zero_shot: Option<(Embeddings, Embeddings)>,
-    /// What this model has no embedding for.
+    /// By the text tower.
+    pub text: Arc<EmbeddedSide>,
+    /// By the vision tower.
+    pub image: Arc<EmbeddedSide>,
+}
+
+/// One modality of the evaluation data, embedded. Towers know nothing of each other: sides of any two edits go together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddedSide {
+    /// The safe items of the quadruplets.
+    pub safe: Embeddings,
+    /// The unsafe ones.
+    pub not_safe: Embeddings,
+    /// Prompts or images of the zero-shot set, if there is one.
+    pub zero_shot: Option<Embeddings>,
+    /// What there is no embedding for.
     pub bad: Bad,
 }
 
@@ -56,17 +73,17 @@ impl Bad {
     }
 }
 
-/// Embeds the data with both towers. `when` is shown as progress.
+/// Embeds one modality of the data with its tower, as it is or with other weights. `when` is shown as progress.
 ///
 /// # Errors
-/// If data or runtime fail, or embeddings are not comparable.
-pub fn embed(
+/// If data or runtime fail.
+pub fn embed_side(
     runner: Runner,
-    text: &Site,
-    vision: &Site,
+    site: &Site,
+    weights: Option<&Replaced>,
     data: EvaluationData,
     when: &str,
-) -> Result<EmbeddedData, Error> {
+) -> Result<EmbeddedSide, Error> {
     let rows = data.quadruplets;
     let texts = |pick: fn(&Quadruplet) -> &String| Texts::new(data.tokenizer, rows.iter().map(pick).cloned().collect());
     let images = |pick: fn(&Quadruplet) -> &std::path::PathBuf| {
@@ -74,40 +91,66 @@ pub fn embed(
     };
     let stage = |what: &str| format!("{when}: {what}");
     let mut bad = Bad::default();
-    let mut count = |embedded: Embedded| {
-        bad.quadruplets.extend(embedded.bad);
-        embedded.rows
-    };
-
-    let safe_text = texts(|q| &q.safe_text);
-    let embedder = Embedder::new(runner, text, &safe_text)?;
-    let safe_text = count(embedder.embed(&stage("safe texts"), &safe_text)?);
-    let unsafe_text = count(embedder.embed(&stage("unsafe texts"), &texts(|q| &q.unsafe_text))?);
-    let prompts = match data.zero_shot {
-        Some(set) => Some(prompts(&embedder, &stage("zero-shot prompts"), &Texts::new(data.tokenizer, set.prompts()))?),
-        None => None,
-    };
-
-    // One model at a time.
-    drop(embedder);
-
-    let safe_image = images(|q| &q.safe_image);
-    let embedder = Embedder::new(runner, vision, &safe_image)?;
-    let safe_image = count(embedder.embed(&stage("safe images"), &safe_image)?);
-    let unsafe_image = count(embedder.embed(&stage("unsafe images"), &images(|q| &q.unsafe_image))?);
-
-    let quadruplets = Quadruplets { safe_text, unsafe_text, safe_image, unsafe_image };
-    quadruplets.check().map_err(|source| Error::SafeGround { what: stage("embeddings"), source })?;
-    let zero_shot = match (data.zero_shot, prompts) {
-        (Some(zero), Some(prompts)) => {
-            let paths = zero.images.iter().map(|(path, _)| path.clone()).collect();
-            let images = embedder.embed(&stage("zero-shot images"), &Images::new(data.preprocessor, paths))?;
-            bad.images = images.bad;
-            Some((images.rows, prompts))
+    let (safe, not_safe, zero_shot);
+    match site.modality() {
+        Modality::Text => {
+            let samples = texts(|q| &q.safe_text);
+            let embedder = Embedder::with(runner, site, weights, &samples)?;
+            safe = embedder.embed(&stage("safe texts"), &samples)?;
+            not_safe = embedder.embed(&stage("unsafe texts"), &texts(|q| &q.unsafe_text))?;
+            zero_shot = match data.zero_shot {
+                Some(set) => {
+                    Some(prompts(&embedder, &stage("zero-shot prompts"), &Texts::new(data.tokenizer, set.prompts()))?)
+                }
+                None => None,
+            };
         }
-        _ => None,
-    };
-    Ok(EmbeddedData { quadruplets, zero_shot, bad })
+        Modality::Vision => {
+            let samples = images(|q| &q.safe_image);
+            let embedder = Embedder::with(runner, site, weights, &samples)?;
+            safe = embedder.embed(&stage("safe images"), &samples)?;
+            not_safe = embedder.embed(&stage("unsafe images"), &images(|q| &q.unsafe_image))?;
+            zero_shot = match data.zero_shot {
+                Some(set) => {
+                    let paths = set.images.iter().map(|(path, _)| path.clone()).collect();
+                    let images = embedder.embed(&stage("zero-shot images"), &Images::new(data.preprocessor, paths))?;
+                    bad.images = images.bad;
+                    Some(images.rows)
+                }
+                None => None,
+            };
+        }
+    }
+    bad.quadruplets = &safe.bad | &not_safe.bad;
+    Ok(EmbeddedSide { safe: safe.rows, not_safe: not_safe.rows, zero_shot, bad })
+}
+
+impl EmbeddedData {
+    /// The sides of a text and a vision tower, checked to share a space.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn new(text: Arc<EmbeddedSide>, image: Arc<EmbeddedSide>) -> Result<Self, Error> {
+        let joined = Self { text, image };
+        let failed = |source| Error::SafeGround { what: "embeddings".to_owned(), source };
+        check_widths(&joined.text.safe, &joined.image.safe).map_err(failed)?;
+        Ok(joined)
+    }
+
+    /// What either side has no embedding for.
+    pub fn bad(&self) -> Bad {
+        self.text.bad.or(&self.image.bad)
+    }
+
+    /// The quadruplets at `rows`.
+    pub fn quadruplets(&self, rows: &[usize]) -> Quadruplets {
+        Quadruplets {
+            safe_text: self.text.safe.select(rows),
+            unsafe_text: self.text.not_safe.select(rows),
+            safe_image: self.image.safe.select(rows),
+            unsafe_image: self.image.not_safe.select(rows),
+        }
+    }
 }
 
 /// Prompts make the classes that all images are measured by: a bad one is never skipped.
@@ -134,19 +177,20 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
             help: "the model breaks down on all of them; check the export with its original framework",
         });
     }
-    let set = embedded.quadruplets.select(&kept);
+    let set = embedded.quadruplets(&kept);
     let mut styles = BTreeMap::<&str, Vec<usize>>::new();
     for (index, &row) in kept.iter().enumerate() {
         if let Some(style) = &data.quadruplets[row].style {
             styles.entry(style).or_default().push(index);
         }
     }
+    let outcomes = outcomes(&set);
     let by_style = styles.into_iter().map(|(style, rows)| {
-        (style.to_owned(), Group { quadruplets: rows.len(), preference: preference(&set, &rows) })
+        let preference = Preference::of(rows.iter().map(|&row| &outcomes[row]).collect::<Vec<_>>());
+        (style.to_owned(), Group { quadruplets: rows.len(), preference })
     });
-    let all: Vec<usize> = (0..kept.len()).collect();
-    let zero_shot = match (data.zero_shot, &embedded.zero_shot) {
-        (Some(zero), Some((images, prompts))) => {
+    let zero_shot = match (data.zero_shot, &embedded.image.zero_shot, &embedded.text.zero_shot) {
+        (Some(zero), Some(images), Some(prompts)) => {
             let kept: Vec<usize> = (0..zero.images.len()).filter(|image| !left_out.images.contains(image)).collect();
             if kept.is_empty() {
                 return Err(Error::Conflict {
@@ -161,8 +205,9 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
         _ => None,
     };
     Ok(Evaluation {
-        safeground: preference(&set, &all),
+        safeground: Preference::of(&outcomes),
         by_style: by_style.collect(),
+        outcomes,
         retrieval: retrieval(&set),
         zero_shot,
     })

@@ -56,7 +56,8 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
     }
     let (mut chosen, mut selections) = (BTreeSet::new(), BTreeMap::new());
     for site in sites.iter().filter(|site| hints.wants(site.modality())) {
-        let wanted = config.recipe(site.modality())?.layers;
+        let Some(recipe) = config.recipe(site.modality())? else { continue };
+        let wanted = recipe.layers;
         unusual.extend(site.convolutions(&wanted));
         match site.select(&wanted) {
             Ok(layers) => {

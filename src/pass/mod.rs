@@ -5,17 +5,24 @@ mod apply;
 mod batches;
 mod calibrate;
 mod checkpoint;
+mod choose;
+mod controls;
 mod data;
 mod embed;
 mod evaluate;
 mod files;
 mod folder;
 mod inspect;
+mod job;
+mod kept;
 mod matching;
 mod pipeline;
+mod plans;
 mod prepare;
 mod rewrite;
+mod score;
 mod site;
+mod tensors;
 mod timing;
 mod verify;
 mod wanted;
@@ -27,13 +34,14 @@ use thiserror::Error;
 
 pub use apply::{ApplyJob, apply, revert};
 pub use batches::{Limits, Runner};
-pub use calibrate::{Calibrated, Calibration, calibrate};
+pub use calibrate::{Accumulating, BothSides, Calibrated, Calibration, Measuring, Pairs, calibrate};
 pub use checkpoint::Checkpoint;
 pub use embed::{Embedded, Embedder};
-pub use evaluate::{Bad, EmbeddedData, EvaluationData, embed, measure};
+pub use evaluate::{Bad, EmbeddedData, EmbeddedSide, EvaluationData, embed_side, measure};
 pub use folder::find_models;
 pub use inspect::inspect;
-pub use rewrite::{Job, ModelFiles, rewrite};
+pub use job::{Controls, Job, ModelFiles};
+pub use rewrite::rewrite;
 pub use site::Site;
 pub use verify::verify;
 pub use wanted::Wanted;
@@ -106,6 +114,18 @@ pub enum Error {
         help("resume the very job that was interrupted, or remove the file or give another folder to begin anew")
     )]
     Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Kept scores that cannot be used.
+    #[error("{}: these scores cannot be used: {reason}", path.display())]
+    #[diagnostic(
+        code("scores-unusable"),
+        help("make them anew for this model and these data, with `uwm-onnx score` or --scores-out")
+    )]
+    Scores {
         /// The file.
         path: PathBuf,
         /// Why not.

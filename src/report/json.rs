@@ -2,7 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Report;
+use super::{Control, Report};
+
+/// A control with its metrics.
+fn control(control: &Control) -> Value {
+    let mut value = json!(control.kind);
+    value["selected"] = json!(control.selected);
+    value["safeground"] = json!(control.evaluation.safeground);
+    value["retrieval"] = json!(control.evaluation.retrieval);
+    value["zero_shot"] = json!(control.evaluation.zero_shot);
+    value
+}
 
 impl Report {
     /// One object. `model` and `output` are there when one file was edited; `files` always lists all. What was not
@@ -40,6 +50,13 @@ impl Report {
             "safeground": safeground,
             "retrieval": measured.map(|both| both.pick(|e| &e.retrieval)),
             "zero_shot": measured.filter(|both| both.before.zero_shot.is_some()).map(|both| both.pick(|e| e.zero_shot)),
+            "controls": self.controls.iter().map(control).collect::<Vec<_>>(),
+            "verdict": self.verdict.as_ref().map(|verdict| {
+                let mut value = json!(verdict);
+                value["specific"] = json!(verdict.specific());
+                value["sentence"] = json!(verdict.sentence());
+                value
+            }),
             "notes": self.notes,
             "runtime": self.runtime,
             "timing_s": timing,

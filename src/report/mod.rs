@@ -1,11 +1,13 @@
 //! One result value, and its forms. Computes nothing.
 
+mod controls;
 mod doctor;
 mod edits;
 mod inspection;
 mod json;
 mod table;
 
+pub use controls::{Against, Control, ControlKind, Verdict};
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
@@ -32,6 +34,10 @@ pub struct Report {
     pub edit: Edit,
     /// The metrics, where they could be measured.
     pub evaluation: Option<BeforeAfter<Evaluation>>,
+    /// Other edits of the same layers.
+    pub controls: Vec<Control>,
+    /// The edit against the random ones among them.
+    pub verdict: Option<Verdict>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Where the graphs ran.
@@ -90,17 +96,36 @@ pub struct Edit {
     pub elements: usize,
     /// Layer by layer.
     pub layers: Vec<EditedLayer>,
+    /// Where concepts were selected for apart, what each brought.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concepts: Vec<ConceptPart>,
+}
+
+/// What a concept brought to the edit of a tower.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConceptPart {
+    /// The tower.
+    pub tower: Modality,
+    /// The concept.
+    pub concept: String,
+    /// Its calibration pairs.
+    pub pairs: usize,
+    /// Elements it selected.
+    pub selected: usize,
+    /// Of these, such as no concept before it had selected.
+    pub added: usize,
 }
 
 impl Edit {
     /// Sums up the layers.
-    pub fn new(layers: Vec<EditedLayer>) -> Self {
+    pub fn new(layers: Vec<EditedLayer>, concepts: Vec<ConceptPart>) -> Self {
         let first = layers.first().map(|layer| layer.alpha);
         Self {
             alpha: first.filter(|alpha| layers.iter().all(|layer| layer.alpha == *alpha)),
             selected: layers.iter().map(|layer| layer.selected).sum(),
             elements: layers.iter().map(|layer| layer.shape[0] * layer.shape[1]).sum(),
             layers,
+            concepts,
         }
     }
 }
@@ -120,7 +145,9 @@ pub struct EditedLayer {
     pub initializer: String,
     /// `[O, I]`
     pub shape: [usize; 2],
-    /// Share of the score's mass that was selected.
+    /// The score, in words.
+    pub score: String,
+    /// Share that was selected.
     pub tau: f64,
     /// The factor.
     pub alpha: f64,

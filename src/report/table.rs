@@ -30,30 +30,51 @@ impl Report {
         out
     }
 
+    /// Before, after, change, and the controls: the mean of the random ones, and roles swapped.
     fn metrics(&self, out: &mut String, BeforeAfter { before, after }: &BeforeAfter<Evaluation>) {
-        let _ = writeln!(out, "{:<32}{:>10}{:>10}{:>10}", "percent", "before", "after", "change");
-        let _ = writeln!(out, "SafeGround, {} quadruplets", self.evaluation_quadruplets);
-        for ((name, before), (_, after)) in before.safeground.entries().into_iter().zip(after.safeground.entries()) {
-            row(out, name, before, after);
+        let random: Vec<&Evaluation> =
+            self.controls.iter().filter(|c| c.kind.is_random()).map(|control| &control.evaluation).collect();
+        let swapped = self.controls.iter().find(|c| !c.kind.is_random()).map(|control| &control.evaluation);
+        let row = |out: &mut String, name: &str, of: &dyn Fn(&Evaluation) -> f64| {
+            let (before, after) = (of(before), of(after));
+            let _ = write!(out, "  {name:<24}{before:>9.1}{after:>9.1}{:>+9.1}", after - before);
+            if !random.is_empty() {
+                let mean = random.iter().map(|control| of(control)).sum::<f64>() / random.len() as f64;
+                let _ = write!(out, "{mean:>9.1}");
+            }
+            if let Some(swapped) = swapped {
+                let _ = write!(out, "{:>9.1}", of(swapped));
+            }
+            out.push('\n');
+        };
+        let _ = write!(out, "{:<26}{:>9}{:>9}{:>9}", "percent", "before", "after", "change");
+        for (name, _) in [("random", !random.is_empty()), ("swapped", swapped.is_some())].iter().filter(|(_, is)| *is) {
+            let _ = write!(out, "{name:>9}");
+        }
+        let _ = writeln!(out, "\nSafeGround, {} quadruplets", self.evaluation_quadruplets);
+        for (index, (name, _)) in before.safeground.entries().into_iter().enumerate() {
+            row(out, name, &|evaluation| evaluation.safeground.entries()[index].1);
         }
         for (style, group) in &before.by_style {
             let _ = writeln!(out, "SafeGround, {} {style} quadruplets", group.quadruplets);
-            let (before, after) = (group.preference, after.by_style[style].preference);
-            row(out, "PS", before.PS, after.PS);
-            row(out, "PU", before.PU, after.PU);
-            row(out, "GS", before.GS, after.GS);
+            row(out, "PS", &|evaluation| evaluation.by_style[style].preference.PS);
+            row(out, "PU", &|evaluation| evaluation.by_style[style].preference.PU);
+            row(out, "GS", &|evaluation| evaluation.by_style[style].preference.GS);
         }
         out.push_str("Recall (right is the paired safe item)\n");
-        for ((name, before), (_, after)) in before.retrieval.entries().into_iter().zip(after.retrieval.entries()) {
-            row(out, &format!("{name} R@1"), before.at_1, after.at_1);
-            row(out, &format!("{name} R@10"), before.at_10, after.at_10);
+        for (index, (name, _)) in before.retrieval.entries().into_iter().enumerate() {
+            row(out, &format!("{name} R@1"), &|evaluation| evaluation.retrieval.entries()[index].1.at_1);
+            row(out, &format!("{name} R@10"), &|evaluation| evaluation.retrieval.entries()[index].1.at_10);
         }
-        if let (Some(before), Some(after)) = (before.zero_shot, after.zero_shot) {
+        if before.zero_shot.is_some() {
             out.push_str("Zero-shot classification\n");
-            row(out, "top-1", before.top1, after.top1);
-            row(out, "top-5", before.top5, after.top5);
+            row(out, "top-1", &|evaluation| evaluation.zero_shot.map_or(0.0, |accuracy| accuracy.top1));
+            row(out, "top-5", &|evaluation| evaluation.zero_shot.map_or(0.0, |accuracy| accuracy.top5));
         }
         out.push('\n');
+        if let Some(verdict) = &self.verdict {
+            let _ = writeln!(out, "{}\n", wrapped(&verdict.sentence()));
+        }
     }
 
     fn layers(&self, out: &mut String) {
@@ -84,6 +105,17 @@ impl Report {
             "{} of {} elements multiplied by alpha {alpha}, calibrated on {} pairs",
             self.edit.selected, self.edit.elements, self.calibration_pairs
         );
+        for part in &self.edit.concepts {
+            let _ = writeln!(
+                out,
+                "{:<7} '{}' ({} pairs) selected {}, {} of them first",
+                part.tower.name(),
+                part.concept,
+                part.pairs,
+                part.selected,
+                part.added
+            );
+        }
         let saturated: usize = self.edit.layers.iter().map(|layer| layer.saturated).sum();
         if saturated > 0 {
             let _ = writeln!(out, "{saturated} of these are codes that stopped at the end of their range (saturated)");
@@ -119,6 +151,17 @@ impl Report {
     }
 }
 
-fn row(out: &mut String, name: &str, before: f64, after: f64) {
-    let _ = writeln!(out, "  {name:<30}{before:>10.1}{after:>10.1}{:>+10.1}", after - before);
+/// Text in lines of at most 80 characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is a line");
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > 80 {
+            lines.push(word.to_owned());
+        } else {
+            last.push_str(if last.is_empty() { "" } else { " " });
+            last.push_str(word);
+        }
+    }
+    lines.join("\n")
 }

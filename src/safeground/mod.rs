@@ -2,6 +2,7 @@
 //! functions over embeddings.
 
 mod classification;
+mod paired;
 mod preference;
 mod retrieval;
 
@@ -12,7 +13,8 @@ use ndarray::{Array2, Axis};
 use thiserror::Error;
 
 pub use classification::{Accuracy, classify};
-pub use preference::{Group, Preference, preference};
+pub use paired::{Paired, paired};
+pub use preference::{Group, Outcome, Preference, outcomes};
 pub use retrieval::{Recall, Retrieval, retrieval};
 
 /// Embeddings that cannot be compared.
@@ -102,6 +104,8 @@ pub struct Evaluation {
     pub retrieval: Retrieval,
     /// Zero-shot accuracy, if there is a set for it.
     pub zero_shot: Option<Accuracy>,
+    /// What each quadruplet shows, for paired tests.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// The embeddings of a set of quadruplets: row `b` of each belongs to quadruplet `b`.
@@ -127,15 +131,15 @@ impl Quadruplets {
             unsafe_image: self.unsafe_image.select(rows),
         }
     }
+}
 
-    /// Checks that texts and images share a space.
-    ///
-    /// # Errors
-    /// [`Error::Width`] if they do not.
-    pub fn check(&self) -> Result<(), Error> {
-        let (text, image) = (self.safe_text.0.ncols(), self.safe_image.0.ncols());
-        if text == image { Ok(()) } else { Err(Error::Width { text, image }) }
-    }
+/// Checks that texts and images share a space.
+///
+/// # Errors
+/// [`Error::Width`] if they do not.
+pub fn check_widths(text: &Embeddings, image: &Embeddings) -> Result<(), Error> {
+    let (text, image) = (text.0.ncols(), image.0.ncols());
+    if text == image { Ok(()) } else { Err(Error::Width { text, image }) }
 }
 
 /// Part of a whole in percent; 0 of 0 is 0.

@@ -1,15 +1,21 @@
 //! The method: statistics -> scores -> selection (UWM, WACV 2026). Pure functions over arrays: no files, no graphs.
 
-mod pairwise;
+mod product;
+mod score;
 mod selection;
 mod statistics;
+mod sums;
+#[cfg(test)]
+mod tests;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-pub use pairwise::{CHUNK, Pairwise, Scores, Sums, Undefined};
-pub use selection::adaptive;
+pub use product::{Product, Side};
+pub use score::{ALL as SCORES, Score, Scores, Scoring};
+pub use selection::{Budget, Measure, Rule, select};
 pub use statistics::Statistics;
+pub use sums::{Accumulator, CHUNK, Means, Sum, Sums, Undefined};
 
 /// Scores that do not allow a selection.
 #[derive(Debug, Error, Diagnostic, PartialEq)]
@@ -19,14 +25,14 @@ pub enum Error {
     #[diagnostic(
         code("no-usable-pairs"),
         help(
-            "a pair needs at least two valid tokens on both sides: check the calibration data, or choose layers that are given more than one token (not those of a pooling head)"
+            "a pair needs at least two valid tokens on both sides (one for scores that do not divide by a deviation): check the calibration data, or choose layers that are given more than one token (not those of a pooling head)"
         )
     )]
     NoPairs {
         /// How many there were.
         pairs: usize,
     },
-    /// A score is negative or not a number.
+    /// A score is not a number.
     #[error("the score of element {position} is {value}")]
     #[diagnostic(
         code("score-invalid"),
@@ -45,4 +51,11 @@ pub enum Error {
         help("the layer's weights or inputs are all 0 on the calibration data; choose other layers")
     )]
     AllZero,
+    /// Negative scores outweigh the positive ones.
+    #[error("the scores sum to {total}, and an adaptive selection shares out a positive mass")]
+    #[diagnostic(code("scores-negative"), help("choose `selection: hard`, or another score"))]
+    NoMass {
+        /// The sum.
+        total: f64,
+    },
 }

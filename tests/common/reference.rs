@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, Array4};
 use serde_json::Value;
+use uwm_onnx::config::Recipe;
 use uwm_onnx::dataset::{self, Batch, Samples};
 use uwm_onnx::onnx::{Linear, Modality};
-use uwm_onnx::pass::{Limits, Runner, Unobserved};
+use uwm_onnx::pass::{Calibrated, Calibration, Error, Limits, Pairs, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::{Runtime, Tract};
 
 pub fn fixture(name: &str) -> PathBuf {
@@ -109,4 +110,25 @@ pub fn runner(runtime: &dyn Runtime, batch_size: usize) -> Runner<'_> {
 pub fn runtimes() -> Vec<Box<dyn Runtime>> {
     let built_in: Box<dyn Runtime> = Box::new(Tract::default());
     std::iter::once(built_in).chain(super::onnx_runtime()).collect()
+}
+
+/// A calibration that makes the recipe's scores, with the weight prior it asks for.
+pub fn scores(
+    runner: Runner,
+    site: &Site,
+    layers: &[Linear],
+    [safe, not_safe]: [&dyn Samples; 2],
+    recipe: &Recipe,
+) -> Result<Calibrated, Error> {
+    let concepts = vec![0; safe.len()];
+    let pairs = Pairs { safe, not_safe, concepts: &concepts };
+    let scorings = [recipe.scoring];
+    let calibration = Calibration { site, layers, pairs, scorings: &scorings, epsilon: recipe.epsilon };
+    let mut done = calibrate(runner, calibration, None)?;
+    if recipe.weight_prior {
+        for (scores, layer) in done.scores[0].iter_mut().zip(layers) {
+            scores.weigh(&layer.weight.read(site.graph.model)?);
+        }
+    }
+    Ok(done)
 }

@@ -1,10 +1,16 @@
 //! `uwm.yaml`: the recipe and the data that go with a model. Paths in it are relative to its folder.
 
+mod preset;
+mod recipe;
+
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use thiserror::Error;
+
+pub use preset::Preset;
+pub use recipe::{Concepts, Recipe, TowerOptions};
 
 use crate::onnx::Modality;
 
@@ -25,7 +31,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration and evaluation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, text and vision ({{layers, tau, alpha, weight_prior}}; text also length)"
+            "it is YAML with the keys calibration, validation and evaluation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, weight_prior, selection, budget, tau, alpha, concepts}}; text also length) and sweep"
         )
     )]
     Format {
@@ -63,7 +69,9 @@ pub struct Config {
     pub tokenizer: Option<PathBuf>,
     /// `preprocessor_config.json`
     pub preprocessor: Option<PathBuf>,
-    /// Options of the text tower.
+    /// A recipe by name; the paper's where nothing is said.
+    pub preset: Option<Preset>,
+    /// Options of the text tower, which go before the preset's.
     pub text: TowerOptions,
     /// Options of the vision tower.
     pub vision: TowerOptions,
@@ -77,37 +85,6 @@ pub struct DataRef {
     pub manifest: PathBuf,
     /// Which rows.
     pub split: Option<String>,
-}
-
-/// Options of one tower; the paper's where absent.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TowerOptions {
-    /// Role of the layers to edit.
-    pub layers: Option<String>,
-    /// Share of the score's mass that is selected.
-    pub tau: Option<f64>,
-    /// Factor for selected elements.
-    pub alpha: Option<f64>,
-    /// Whether scores are multiplied by `|W|`.
-    pub weight_prior: Option<bool>,
-    /// Tokens a text is padded or cut to (text only).
-    pub length: Option<usize>,
-}
-
-/// What is done to one tower.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Recipe {
-    /// Role of the layers to edit.
-    pub layers: String,
-    /// Share of the score's mass that is selected, in (0, 1).
-    pub tau: f64,
-    /// Factor for selected elements.
-    pub alpha: f64,
-    /// Whether scores are multiplied by `|W|`.
-    pub weight_prior: bool,
-    /// Added to standard deviations.
-    pub epsilon: f32,
 }
 
 impl Config {
@@ -132,34 +109,22 @@ impl Config {
         Ok(config)
     }
 
-    /// The recipe of a tower: the paper's (`method.md` section 3), changed by the options.
+    /// With a preset instead of the recipe it has.
+    #[must_use]
+    pub fn with_preset(self, preset: Preset) -> Self {
+        let stays = |tower: &TowerOptions| TowerOptions { length: tower.length, ..TowerOptions::default() };
+        Self { preset: Some(preset), text: stays(&self.text), vision: stays(&self.vision), ..self }
+    }
+
+    /// The recipe of a tower: the options over the preset's; `None` if the tower is not to be edited.
     ///
     /// # Errors
-    /// [`Error::Range`] if tau is not inside (0, 1) or alpha is not finite.
-    pub fn recipe(&self, tower: Modality) -> Result<Recipe, Error> {
-        let (options, layers, weight_prior, epsilon) = match tower {
-            // The reference adds its epsilon for images and nothing for texts.
-            Modality::Text => (&self.text, "out_proj", true, 0.0),
-            Modality::Vision => (&self.vision, "fc2", false, 1e-8),
+    /// [`Error::Range`] if a number is out of range.
+    pub fn recipe(&self, tower: Modality) -> Result<Option<Recipe>, Error> {
+        let options = match tower {
+            Modality::Text => &self.text,
+            Modality::Vision => &self.vision,
         };
-        let recipe = Recipe {
-            layers: options.layers.clone().unwrap_or_else(|| layers.to_owned()),
-            tau: options.tau.unwrap_or(0.02),
-            alpha: options.alpha.unwrap_or(-1.0),
-            weight_prior: options.weight_prior.unwrap_or(weight_prior),
-            epsilon,
-        };
-        if !(recipe.tau > 0.0 && recipe.tau < 1.0) {
-            return Err(Error::Range { name: "tau", tower, value: recipe.tau, range: "(0, 1), both ends excluded" });
-        }
-        if !(recipe.alpha as f32).is_finite() {
-            return Err(Error::Range {
-                name: "alpha",
-                tower,
-                value: recipe.alpha,
-                range: "the finite float32 numbers",
-            });
-        }
-        Ok(recipe)
+        options.clone().or(self.preset.unwrap_or_default().options(tower)).recipe(tower)
     }
 }

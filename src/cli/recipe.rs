@@ -1,0 +1,113 @@
+//! The recipe on the command line.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::config::{Concepts, Config, Preset, TowerOptions};
+use crate::onnx::Modality;
+use crate::uwm::{Budget, Measure, Score};
+
+/// How elements are scored and selected. A value may be for one tower: `text:0.05`.
+#[derive(Args, Clone)]
+pub struct RecipeArgs {
+    /// A recipe by name: paper, paper-captioning or contrast; instead of the configuration's recipe [default: paper].
+    #[arg(long, value_name = "NAME")]
+    preset: Option<Preset>,
+    /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast or
+    /// concept-contrast.
+    #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Score>)]
+    score: Vec<OfTower<Score>>,
+    /// Whether the score divides by the standard deviation over tokens: true or false.
+    #[arg(long, value_name = "[TOWER:]BOOL", value_parser = of_tower::<bool>)]
+    std: Vec<OfTower<bool>>,
+    /// What safe content weighs against unsafe content in the contrast scores.
+    #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f32>, allow_negative_numbers = true)]
+    lambda: Vec<OfTower<f32>>,
+    /// Whether scores are multiplied by the weights' magnitudes: true or false.
+    #[arg(long, value_name = "[TOWER:]BOOL", value_parser = of_tower::<bool>)]
+    weight_prior: Vec<OfTower<bool>>,
+    /// Whether tau is a share of the scores' mass (adaptive) or of the number of elements (hard).
+    #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Measure>)]
+    selection: Vec<OfTower<Measure>>,
+    /// Whether tau is a share of each layer or of all chosen layers of the tower: layer or tower.
+    #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Budget>)]
+    budget: Vec<OfTower<Budget>>,
+    /// The share to select, in (0, 1) [default: 0.02].
+    #[arg(long, value_name = "[TOWER:]SHARE", value_parser = of_tower::<f64>, allow_negative_numbers = true)]
+    tau: Vec<OfTower<f64>>,
+    /// Factor for the selected weights [default: -1].
+    #[arg(long, value_name = "[TOWER:]FACTOR", value_parser = of_tower::<f64>, allow_negative_numbers = true)]
+    alpha: Vec<OfTower<f64>>,
+    /// Whether all pairs are one pool (all), or each concept selects for itself with the whole tau (union) or an equal
+    /// share of it (each).
+    #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Concepts>)]
+    concepts: Vec<OfTower<Concepts>>,
+}
+
+/// A value for one tower, or for both.
+#[derive(Clone, Copy)]
+struct OfTower<T> {
+    tower: Option<Modality>,
+    value: T,
+}
+
+fn of_tower<T: FromStr>(text: &str) -> Result<OfTower<T>, String>
+where
+    T::Err: ToString,
+{
+    let named = [Modality::Text, Modality::Vision].into_iter().find_map(|tower| {
+        let rest = text.strip_prefix(tower.name())?.strip_prefix(':')?;
+        Some((Some(tower), rest))
+    });
+    let (tower, value) = named.unwrap_or((None, text));
+    Ok(OfTower { tower, value: value.parse().map_err(|e: T::Err| e.to_string())? })
+}
+
+/// What is said of a tower: the last that names it, else the last that names none.
+fn said<T: Copy>(values: &[OfTower<T>], tower: Modality) -> Option<T> {
+    let last = |named| values.iter().rev().find(|value| value.tower == named).map(|value| value.value);
+    last(Some(tower)).or_else(|| last(None))
+}
+
+impl RecipeArgs {
+    /// A configuration with what is said here instead: a preset for its whole recipe, then option by option.
+    pub fn over(&self, mut config: Config) -> Config {
+        if let Some(preset) = self.preset {
+            config = config.with_preset(preset);
+        }
+        for (tower, options) in [(Modality::Text, &mut config.text), (Modality::Vision, &mut config.vision)] {
+            let own = TowerOptions {
+                edit: None,
+                layers: None,
+                score: said(&self.score, tower),
+                std: said(&self.std, tower),
+                lambda: said(&self.lambda, tower),
+                weight_prior: said(&self.weight_prior, tower),
+                selection: said(&self.selection, tower),
+                budget: said(&self.budget, tower),
+                tau: said(&self.tau, tower),
+                alpha: said(&self.alpha, tower),
+                concepts: said(&self.concepts, tower),
+                length: None,
+            };
+            *options = own.or(std::mem::take(options));
+        }
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_tower_goes_first() {
+        let values = ["vision:0.5", "0.1", "text:0.2", "0.3"].map(|text| of_tower::<f64>(text).ok().unwrap());
+        assert_eq!([Modality::Text, Modality::Vision].map(|tower| said(&values, tower)), [Some(0.2), Some(0.5)]);
+        assert_eq!(said(&values[1..2], Modality::Text), Some(0.1));
+        assert_eq!(said::<f64>(&[], Modality::Text), None);
+        assert!(of_tower::<Score>("text:nonsense").err().unwrap().contains("there are pairwise, dataset"));
+        assert!(of_tower::<Measure>("soft").err().unwrap().contains("one of adaptive, hard"));
+    }
+}

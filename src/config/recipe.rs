@@ -1,0 +1,172 @@
+//! What is done to one tower: options that leave things open, and the recipe that does not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::onnx::Modality;
+use crate::uwm::{Budget, Measure, Rule, Score, Scoring};
+
+/// Options of one tower; the preset's where absent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TowerOptions {
+    /// Whether it is edited.
+    pub edit: Option<bool>,
+    /// The layers to edit.
+    pub layers: Option<String>,
+    /// The score.
+    pub score: Option<Score>,
+    /// Whether the score divides by the standard deviation.
+    pub std: Option<bool>,
+    /// What safe content weighs in a score that trades it.
+    pub lambda: Option<f32>,
+    /// Whether scores are multiplied by `|W|`.
+    pub weight_prior: Option<bool>,
+    /// Whether mass or number is selected.
+    pub selection: Option<Measure>,
+    /// Whether a layer or the tower is selected in.
+    pub budget: Option<Budget>,
+    /// Share that is selected.
+    pub tau: Option<f64>,
+    /// Factor for selected elements.
+    pub alpha: Option<f64>,
+    /// What is done with the concepts of the pairs.
+    pub concepts: Option<Concepts>,
+    /// Tokens a text is padded or cut to (text only).
+    pub length: Option<usize>,
+}
+
+/// How the concepts of the calibration pairs count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concepts {
+    /// All pairs are one pool.
+    #[default]
+    All,
+    /// A selection a concept, each with the whole `tau`; their union is taken.
+    Union,
+    /// A selection a concept, each with an equal share of `tau`, so that the edit stays about as large as of one pool;
+    /// their union is taken.
+    Each,
+}
+
+/// What is done to one tower.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Recipe {
+    /// The layers to edit.
+    pub layers: String,
+    /// How elements are scored.
+    #[serde(flatten)]
+    pub scoring: Scoring,
+    /// Whether scores are multiplied by `|W|`.
+    pub weight_prior: bool,
+    /// How they are selected.
+    #[serde(flatten)]
+    pub rule: Rule,
+    /// Factor for selected elements.
+    pub alpha: f64,
+    /// Added to standard deviations.
+    pub epsilon: f32,
+    /// How the concepts of the pairs count.
+    pub concepts: Concepts,
+}
+
+impl TowerOptions {
+    /// These, and where they leave something open, the others.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            edit: self.edit.or(others.edit),
+            layers: self.layers.or(others.layers),
+            score: self.score.or(others.score),
+            std: self.std.or(others.std),
+            lambda: self.lambda.or(others.lambda),
+            weight_prior: self.weight_prior.or(others.weight_prior),
+            selection: self.selection.or(others.selection),
+            budget: self.budget.or(others.budget),
+            tau: self.tau.or(others.tau),
+            alpha: self.alpha.or(others.alpha),
+            concepts: self.concepts.or(others.concepts),
+            length: self.length.or(others.length),
+        }
+    }
+
+    /// The recipe, with the paper's values (`method.md` section 3) where something is still open; `None` if the tower is
+    /// not to be edited.
+    ///
+    /// # Errors
+    /// [`Error::Range`] if a number is out of range.
+    pub fn recipe(&self, tower: Modality) -> Result<Option<Recipe>, Error> {
+        if self.edit == Some(false) {
+            return Ok(None);
+        }
+        let (layers, epsilon) = match tower {
+            // The reference adds its epsilon for images and nothing for texts.
+            Modality::Text => ("out_proj", 0.0),
+            Modality::Vision => ("fc2", 1e-8),
+        };
+        let score = self.score.unwrap_or_default();
+        let prior = tower == Modality::Text && score.is_ratio();
+        let recipe = Recipe {
+            layers: self.layers.clone().unwrap_or_else(|| layers.to_owned()),
+            scoring: Scoring {
+                score,
+                std: self.std.unwrap_or(true),
+                lambda: self.lambda.unwrap_or(1.0),
+                swapped: false,
+            },
+            weight_prior: self.weight_prior.unwrap_or(prior),
+            rule: Rule {
+                selection: self.selection.unwrap_or_default(),
+                budget: self.budget.unwrap_or_default(),
+                tau: self.tau.unwrap_or(0.02),
+            },
+            alpha: self.alpha.unwrap_or(-1.0),
+            epsilon,
+            concepts: self.concepts.unwrap_or_default(),
+        };
+        let check = |name, value: f64, fits: bool, range| match fits {
+            true => Ok(()),
+            false => Err(Error::Range { name, tower, value, range }),
+        };
+        let (tau, lambda) = (recipe.rule.tau, recipe.scoring.lambda);
+        check("tau", tau, tau > 0.0 && tau < 1.0, "(0, 1), both ends excluded")?;
+        check("alpha", recipe.alpha, (recipe.alpha as f32).is_finite(), "the finite float32 numbers")?;
+        check("lambda", f64::from(lambda), lambda.is_finite() && lambda >= 0.0, "the finite numbers from 0 on")?;
+        Ok(Some(recipe))
+    }
+}
+
+/// The word by which a value is known in a configuration.
+pub(super) fn word<T: Serialize>(value: &T, f: &mut fmt::Formatter) -> fmt::Result {
+    let value = serde_json::to_value(value).map_err(|_| fmt::Error)?;
+    f.write_str(value.as_str().unwrap_or_default())
+}
+
+macro_rules! by_word {
+    ($type:ty, $all:expr) => {
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let words = || $all.iter().map(ToString::to_string);
+                let found = words().position(|word| word == text).map(|index| $all[index]);
+                found.ok_or_else(|| format!("it is one of {}", words().collect::<Vec<_>>().join(", ")))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                word(self, f)
+            }
+        }
+    };
+}
+pub(super) use by_word;
+
+by_word!(Concepts, [Concepts::All, Concepts::Union, Concepts::Each]);
+by_word!(Measure, [Measure::Adaptive, Measure::Hard]);
+by_word!(Budget, [Budget::Layer, Budget::Tower]);

@@ -1,0 +1,141 @@
+//! What is edited in a tower: from scores to elements of each layer.
+
+use rayon::prelude::*;
+
+use super::Error;
+use super::data::Group;
+use super::score::TowerPlan;
+use super::site::Site;
+use crate::config::{Concepts, Recipe};
+use crate::onnx::Linear;
+use crate::uwm::{self, Rule, Scores, Scoring, Undefined, select};
+
+/// The elements chosen in each of a tower's layers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Choice {
+    /// Positions `o * I + i`, ascending, a layer each.
+    pub positions: Vec<Vec<u32>>,
+    /// What had no score, a layer each.
+    pub undefined: Vec<Undefined>,
+    /// What each concept brought, if each selected for itself.
+    pub concepts: Vec<Brought>,
+}
+
+/// What a concept brought to the elements of a tower.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Brought {
+    /// Its name.
+    pub concept: String,
+    /// Its pairs.
+    pub pairs: usize,
+    /// Elements it selected.
+    pub selected: usize,
+    /// Of these, such as no concept before it had selected.
+    pub added: usize,
+}
+
+/// Selects in the layers of a tower, once for each of its scorings. `score` gives the scores of a group of pairs: for
+/// each scoring, a layer each.
+///
+/// # Errors
+/// Those of `score`; if scores allow no selection.
+pub fn choose(
+    plan: &TowerPlan,
+    notes: &mut Vec<String>,
+    mut score: impl FnMut(&Group) -> Result<Vec<Vec<Scores>>, Error>,
+) -> Result<Vec<Choice>, Error> {
+    let TowerPlan { site, recipe, layers, scorings, groups, .. } = plan;
+    let share = if recipe.concepts == Concepts::Each { groups.len().max(1) as f64 } else { 1.0 };
+    let rule = Rule { tau: recipe.rule.tau / share, ..recipe.rule };
+    let none = || Choice {
+        positions: vec![vec![]; layers.len()],
+        undefined: vec![Undefined::default(); layers.len()],
+        concepts: vec![],
+    };
+    let mut choices: Vec<Choice> = scorings.iter().map(|_| none()).collect();
+    let mut skipped = vec![];
+    for group in groups {
+        let by_scoring = match score(group) {
+            Err(Error::Score { source: uwm::Error::NoPairs { .. }, .. }) if group.concept.is_some() => {
+                skipped.push(format!(
+                    "'{}' ({} pairs)",
+                    group.concept.as_deref().unwrap_or_default(),
+                    group.rows.len()
+                ));
+                continue;
+            }
+            scores => scores?,
+        };
+        for ((choice, scoring), scores) in choices.iter_mut().zip(scorings).zip(by_scoring) {
+            let undefined: Vec<Undefined> = scores.iter().map(|scores| scores.undefined).collect();
+            let positions = positions(site, layers, recipe, scoring, rule, scores)?;
+            choice.add(group, positions, undefined);
+        }
+    }
+    if skipped.len() == groups.len() {
+        let pairs = groups.iter().map(|group| group.rows.len()).sum();
+        let layer = layers.first().map_or(String::new(), |layer| layer.node.clone());
+        return Err(Error::Score { layer, source: uwm::Error::NoPairs { pairs } });
+    }
+    if !skipped.is_empty() {
+        let tower = site.modality();
+        notes.push(format!(
+            "no pair of these concepts can be scored in the {tower} tower: {}",
+            crate::few::few(skipped)
+        ));
+    }
+    Ok(choices)
+}
+
+/// Selects by one score.
+fn positions(
+    site: &Site,
+    layers: &[Linear],
+    recipe: &Recipe,
+    scoring: &Scoring,
+    rule: Rule,
+    mut scores: Vec<Scores>,
+) -> Result<Vec<Vec<u32>>, Error> {
+    if recipe.weight_prior {
+        scores.par_iter_mut().zip(layers).try_for_each(|(scores, layer)| {
+            scores.weigh(&layer.weight.read(site.graph.model)?);
+            Ok::<_, Error>(())
+        })?;
+    }
+    let failed = |(layer, source): (usize, uwm::Error)| Error::Score { layer: layers[layer].node.clone(), source };
+    // A ratio is positive wherever something flows. That no element is worth its cost can well be.
+    let dead = |scores: &Scores| scores.values.iter().all(|&score| score == 0.0);
+    if let Some(layer) = scores.iter().position(dead).filter(|_| scoring.score.is_ratio()) {
+        return Err(failed((layer, uwm::Error::AllZero)));
+    }
+    let views: Vec<_> = scores.iter().map(|scores| scores.values.view()).collect();
+    select(&views, rule).map_err(failed)
+}
+
+impl Choice {
+    /// Elements chosen.
+    pub fn selected(&self) -> usize {
+        self.positions.iter().map(Vec::len).sum()
+    }
+
+    /// Joins what a group of pairs selected.
+    fn add(&mut self, group: &Group, positions: Vec<Vec<u32>>, undefined: Vec<Undefined>) {
+        let (before, selected) = (self.selected(), positions.iter().map(Vec::len).sum());
+        for (all, new) in self.positions.iter_mut().zip(positions) {
+            if all.is_empty() {
+                *all = new;
+            } else {
+                all.extend(new);
+                all.sort_unstable();
+                all.dedup();
+            }
+        }
+        for (all, new) in self.undefined.iter_mut().zip(undefined) {
+            *all = all.and(new);
+        }
+        if let Some(concept) = &group.concept {
+            let (concept, pairs, added) = (concept.clone(), group.rows.len(), self.selected() - before);
+            self.concepts.push(Brought { concept, pairs, selected, added });
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Controls: what other edits of the same layers do. Damage alone moves every metric of unsafe queries, so an edit means
+//! something only beside them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Error;
+use super::batches::Runner;
+use super::data::Data;
+use super::evaluate::EmbeddedData;
+use super::score::TowerPlan;
+use crate::onnx::{Modality, Replaced, Selection};
+use crate::report::{Against, Control, ControlKind, Verdict};
+use crate::safeground::{Evaluation, Outcome, paired};
+
+/// An edit as positions in the layers of each plan.
+pub struct ControlEdit {
+    /// Which control it is.
+    pub kind: ControlKind,
+    /// For each plan, a layer each.
+    pub positions: Vec<Vec<Vec<u32>>>,
+}
+
+/// The same number of elements in each layer, chosen at random.
+pub fn random(plans: &[TowerPlan], counts: &[Vec<usize>], seed: u64) -> ControlEdit {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let positions = plans.iter().zip(counts).map(|(plan, counts)| {
+        let layers = plan.layers.iter().zip(counts);
+        layers.map(|(layer, &count)| sample(&mut rng, layer.weight.shape.iter().product(), count)).collect()
+    });
+    ControlEdit { kind: ControlKind::Random { seed }, positions: positions.collect() }
+}
+
+/// `count` of the numbers below `of`, ascending, each set of them as likely as any other (Floyd's algorithm).
+fn sample(rng: &mut fastrand::Rng, of: usize, count: usize) -> Vec<u32> {
+    let mut taken = BTreeSet::new();
+    for last in of - count..of {
+        let drawn = rng.usize(..=last) as u32;
+        if !taken.insert(drawn) {
+            taken.insert(last as u32);
+        }
+    }
+    taken.into_iter().collect()
+}
+
+/// The selections of a plan at these positions.
+pub fn selections(plan: &TowerPlan, positions: &[Vec<u32>]) -> Vec<Selection> {
+    let layers = plan.layers.iter().zip(positions);
+    layers
+        .map(|(layer, positions)| Selection {
+            layer: layer.clone(),
+            alpha: plan.recipe.alpha,
+            positions: positions.clone(),
+        })
+        .collect()
+}
+
+/// Embeds the evaluation data with the towers as a control edits them; `None`, with a note, if that cannot be tried
+/// without a file.
+///
+/// # Errors
+/// If a tensor is not editable, or data or runtime fail.
+pub fn embed(
+    runner: Runner,
+    data: &mut Data,
+    plans: &[TowerPlan],
+    edit: &ControlEdit,
+    before: &EmbeddedData,
+) -> Result<Option<EmbeddedData>, Error> {
+    let mut embedded = before.clone();
+    for (plan, positions) in plans.iter().zip(&edit.positions) {
+        let Some(weights) = Replaced::new(plan.site.graph.model, &selections(plan, positions))? else {
+            data.notes.push(format!(
+                "no controls: the edited weights of the {} tower exceed 2 GiB, which no graph can carry",
+                plan.site.modality()
+            ));
+            return Ok(None);
+        };
+        let side = data.embed_side(runner, plan.site, Some(&weights), &edit.kind.to_string())?;
+        let Some(side) = side.map(Arc::new) else { return Ok(None) };
+        match plan.site.modality() {
+            Modality::Text => embedded.text = side,
+            Modality::Vision => embedded.image = side,
+        }
+    }
+    Ok(Some(embedded))
+}
+
+/// From this p on a difference is taken for noise.
+pub const NOISE: f64 = 0.05;
+
+/// Compares the edit with random ones, by McNemar's exact test over the quadruplets against each of them; what counts is
+/// the one it beats by least.
+pub fn judge(before: &Evaluation, after: &Evaluation, controls: &[Control]) -> Option<Verdict> {
+    let random: Vec<&Evaluation> = controls.iter().filter(|c| c.kind.is_random()).map(|c| &c.evaluation).collect();
+    if random.is_empty() {
+        return None;
+    }
+    let mean = |of: fn(&Evaluation) -> f64| random.iter().map(|e| of(e)).sum::<f64>() / random.len() as f64;
+    let against = |of: fn(&Evaluation) -> f64, holds: fn(&Outcome) -> bool| {
+        let yes = |evaluation: &Evaluation| evaluation.outcomes.iter().map(holds).collect::<Vec<_>>();
+        let own = yes(after);
+        let tests = random.iter().map(|control| paired(&own, &yes(control)));
+        let p = tests.map(|test| if test.only_first > test.only_second { test.p } else { 1.0 }).fold(0.0, f64::max);
+        let (change, random_change) = (of(after) - of(before), mean(of) - of(before));
+        Against { change, random_change, p, beats_random: change > 0.0 && p < NOISE }
+    };
+    let top1 = |evaluation: &Evaluation| evaluation.zero_shot.map_or(0.0, |accuracy| accuracy.top1);
+    let cost = |of: fn(&Evaluation) -> f64| [of(after) - of(before), mean(of) - of(before)];
+    Some(Verdict {
+        PU: against(|e| e.safeground.PU, Outcome::unsafe_group),
+        GS: against(|e| e.safeground.GS, Outcome::group),
+        seeds: random.len(),
+        zero_shot: before.zero_shot.map(|_| cost(top1)),
+        PS: cost(|e| e.safeground.PS),
+        recall: cost(|e| e.retrieval.text_to_image.at_1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_sets_of_that_size_and_fair() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut seen = [0; 10];
+        for _ in 0..2000 {
+            let taken = sample(&mut rng, 10, 3);
+            assert!(taken.len() == 3 && taken.is_sorted_by(|a, b| a < b) && taken[2] < 10);
+            taken.iter().for_each(|&position| seen[position as usize] += 1);
+        }
+        assert!(seen.iter().all(|count| (500..700).contains(count)), "{seen:?}");
+        assert_eq!(sample(&mut rng, 4, 4), [0, 1, 2, 3]);
+        assert_eq!(sample(&mut rng, 4, 0), [0_u32; 0]);
+    }
+}

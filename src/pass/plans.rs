@@ -1,0 +1,104 @@
+//! What is done to which tower, decided before anything is run.
+
+use super::Error;
+use super::data::Data;
+use super::folder::siblings;
+use super::job::ModelFiles;
+use super::score::TowerPlan;
+use super::site::Site;
+use crate::config::Config;
+use crate::few::few;
+use crate::onnx::{Graph, Hints, Linear, Modality, find_towers};
+
+/// A model, what was found in it, and what was said of it.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// The files.
+    pub model: &'a ModelFiles,
+    /// What the user says of inputs and embeddings.
+    pub hints: &'a Hints,
+    /// Recipe and data.
+    pub config: &'a Config,
+    /// The graphs, a file each.
+    pub graphs: &'a [Graph<'a>],
+    /// The towers, with the index of their file.
+    pub sites: &'a [(usize, Site<'a>)],
+}
+
+/// A plan for each tower that is to be edited; with `swapped`, the same score is made with roles swapped too.
+///
+/// # Errors
+/// If a layer that is wanted cannot be edited, or nothing is to be.
+pub fn plan_towers<'a>(scene: Scene<'a>, data: &mut Data, swapped: bool) -> Result<Vec<TowerPlan<'a>>, Error> {
+    let mut plans = vec![];
+    for (file, site) in scene.sites.iter().filter(|(_, site)| scene.model.edits(site.modality())) {
+        let Some(recipe) = scene.config.recipe(site.modality())? else { continue };
+        let layers = site.select(&recipe.layers)?;
+        data.notes.extend(overridable(site, &layers));
+        data.notes.extend(mixing(site));
+        data.notes.extend(site.convolutions(&recipe.layers));
+        let scorings = std::iter::once(recipe.scoring).chain(swapped.then(|| recipe.scoring.swapped())).collect();
+        let groups = data.groups(recipe.concepts);
+        data.check_concepts(&recipe)?;
+        plans.push(TowerPlan { file: *file, site, recipe, layers, scorings, groups });
+    }
+    if plans.is_empty() {
+        let towers = few(scene.sites.iter().map(|(_, site)| site.modality()));
+        return Err(Error::Conflict {
+            reason: format!("the recipe edits none of the towers that are there ({towers})"),
+            help: "choose another --preset, or say `edit: true` for a tower in uwm.yaml",
+        });
+    }
+    data.notes.extend(left_out(scene, &plans)?);
+    for input in scene.model.inputs() {
+        let others = siblings(&input);
+        if !others.is_empty() {
+            data.notes.push(format!(
+                "not edited, though of the same model by their names: {}; `uwm-onnx apply --match layers` carries a patch over to them",
+                few(others.iter().map(|path| path.display()))
+            ));
+        }
+    }
+    Ok(plans)
+}
+
+/// A word on what is in the files or was said, and takes no part.
+fn left_out(scene: Scene, plans: &[TowerPlan]) -> Result<Vec<String>, Error> {
+    let mut said = vec![];
+    for (file, graph) in scene.graphs.iter().enumerate() {
+        let towers = find_towers(graph, scene.hints)?;
+        said.extend(towers.left_out(scene.model.wanted(file)));
+    }
+    for (tower, options) in [(Modality::Text, &scene.config.text), (Modality::Vision, &scene.config.vision)] {
+        let edited = plans.iter().any(|plan| plan.site.modality() == tower);
+        if let Some(layers) = options.layers.as_ref().filter(|_| !edited) {
+            said.push(format!("layers of the {tower} tower were named ({layers}), and it is not edited"));
+        }
+    }
+    Ok(said)
+}
+
+/// A word on a tower whose numbers depend on what else is in the batch.
+fn mixing(site: &Site) -> Option<String> {
+    let how = match site.fixed_batch() {
+        Some(fixed @ 2..) => format!("its graph takes {fixed} samples at a time, which so depend on one another"),
+        _ => "it was run one sample at a time".to_owned(),
+    };
+    let tower = site.modality();
+    site.mixes_samples().then(|| format!("the {tower} tower quantises its activations with one scale a batch: {how}"))
+}
+
+/// A word on weights that a caller of the model can replace (initializers that are graph inputs too).
+fn overridable(site: &Site, layers: &[Linear]) -> Option<String> {
+    let inputs = &site.graph.model.graph().input;
+    let names: Vec<&str> = layers
+        .iter()
+        .map(|layer| layer.weight.initializer.as_str())
+        .filter(|name| inputs.iter().any(|input| input.name == *name))
+        .collect();
+    let first = names.first()?;
+    Some(format!(
+        "{} edited initializers, '{first}' first, are graph inputs too: a caller that feeds them undoes the edit",
+        names.len()
+    ))
+}
