@@ -38,8 +38,13 @@ fn scores_and_selections_agree() {
     let reference = Tensors::read("scores.safetensors");
     let (_, concepts) = stored.bytes("concepts", i64::from_le_bytes);
     let concepts: Vec<usize> = concepts.into_iter().map(|concept| concept as usize).collect();
-    let scorings =
-        VARIANTS.map(|(_, score, std, lambda)| Scoring { score: score.parse().unwrap(), std, lambda, swapped: false });
+    let scorings = VARIANTS.map(|(_, score, std, lambda)| Scoring {
+        score: score.parse().unwrap(),
+        std,
+        lambda,
+        gain: 0.0,
+        swapped: false,
+    });
     let model = Model::open(&fixture("clip_torchscript.onnx")).unwrap();
     let graph = Graph::new(&model).unwrap();
     let mut selections = 0;

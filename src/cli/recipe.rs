@@ -11,11 +11,11 @@ use crate::uwm::{Budget, Measure, Score};
 /// How elements are scored and selected. A value may be for one tower: `text:0.05`.
 #[derive(Args, Clone)]
 pub struct RecipeArgs {
-    /// A recipe by name: paper, paper-captioning or contrast; instead of the configuration's recipe [default: paper].
+    /// A recipe by name: paper, paper-captioning, contrast or contrast-text; instead of the configuration's recipe [default: paper].
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
-    /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast or
-    /// concept-contrast.
+    /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast, concept-contrast or
+    /// energy-contrast.
     #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Score>)]
     score: Vec<OfTower<Score>>,
     /// Whether the score divides by the standard deviation over tokens: true or false.
@@ -24,6 +24,9 @@ pub struct RecipeArgs {
     /// What safe content weighs against unsafe content in the contrast scores.
     #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f32>, allow_negative_numbers = true)]
     lambda: Vec<OfTower<f32>>,
+    /// What unsafe energy counts for in energy-contrast.
+    #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f32>, allow_negative_numbers = true)]
+    gain: Vec<OfTower<f32>>,
     /// Whether scores are multiplied by the weights' magnitudes: true or false.
     #[arg(long, value_name = "[TOWER:]BOOL", value_parser = of_tower::<bool>)]
     weight_prior: Vec<OfTower<bool>>,
@@ -83,6 +86,7 @@ impl RecipeArgs {
                 score: said(&self.score, tower),
                 std: said(&self.std, tower),
                 lambda: said(&self.lambda, tower),
+                gain: said(&self.gain, tower),
                 weight_prior: said(&self.weight_prior, tower),
                 selection: said(&self.selection, tower),
                 budget: said(&self.budget, tower),

@@ -31,7 +31,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration, validation and evaluation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, weight_prior, selection, budget, tau, alpha, concepts}}; text also length) and sweep"
+            "it is YAML with the keys calibration and evaluation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length)"
         )
     )]
     Format {

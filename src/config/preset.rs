@@ -18,11 +18,13 @@ pub enum Preset {
     Paper,
     /// The paper's for a vision tower that is used alone (LLaVA): `fc2`, tau 0.085; the text tower stays.
     PaperCaptioning,
-    /// Signed contrast.
+    /// Contrast weighed by energy, in the vision tower's `fc2`; the text tower stays.
     Contrast,
+    /// The same in the text tower's `fc2`, which does more and costs more retrieval; the vision tower stays.
+    ContrastText,
 }
 
-by_word!(Preset, [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast]);
+by_word!(Preset, [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast, Preset::ContrastText]);
 
 impl Preset {
     /// What it says of a tower, where that is not the paper's.
@@ -32,14 +34,26 @@ impl Preset {
             (Self::Paper, _) => none,
             (Self::PaperCaptioning, Modality::Text) => TowerOptions { edit: Some(false), ..none },
             (Self::PaperCaptioning, Modality::Vision) => TowerOptions { tau: Some(0.085), ..none },
-            (Self::Contrast, Modality::Text) => TowerOptions {
-                layers: Some("v_proj".to_owned()),
-                score: "contrast".parse().ok(),
+            // Editing both towers cancels: both move to the other side and meet again.
+            (Self::Contrast, Modality::Text) => TowerOptions { edit: Some(false), ..none },
+            (Self::Contrast, Modality::Vision) => TowerOptions {
+                score: "energy-contrast".parse().ok(),
+                gain: Some(4.0),
+                lambda: Some(16.0),
                 selection: Some(Measure::Hard),
-                tau: Some(0.05),
+                tau: Some(0.015),
                 ..none
             },
-            (Self::Contrast, Modality::Vision) => TowerOptions { edit: Some(false), ..none },
+            (Self::ContrastText, Modality::Text) => TowerOptions {
+                layers: Some("fc2".to_owned()),
+                score: "energy-contrast".parse().ok(),
+                gain: Some(4.0),
+                lambda: Some(8.0),
+                selection: Some(Measure::Hard),
+                tau: Some(0.08),
+                ..none
+            },
+            (Self::ContrastText, Modality::Vision) => TowerOptions { edit: Some(false), ..none },
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct TowerOptions {
     pub std: Option<bool>,
     /// What safe content weighs in a score that trades it.
     pub lambda: Option<f32>,
+    /// What unsafe energy counts for in a score that rewards it.
+    pub gain: Option<f32>,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: Option<bool>,
     /// Whether mass or number is selected.
@@ -84,6 +86,7 @@ impl TowerOptions {
             score: self.score.or(others.score),
             std: self.std.or(others.std),
             lambda: self.lambda.or(others.lambda),
+            gain: self.gain.or(others.gain),
             weight_prior: self.weight_prior.or(others.weight_prior),
             selection: self.selection.or(others.selection),
             budget: self.budget.or(others.budget),
@@ -116,6 +119,7 @@ impl TowerOptions {
                 score,
                 std: self.std.unwrap_or(true),
                 lambda: self.lambda.unwrap_or(1.0),
+                gain: self.gain.unwrap_or(0.0),
                 swapped: false,
             },
             weight_prior: self.weight_prior.unwrap_or(prior),
@@ -136,6 +140,8 @@ impl TowerOptions {
         check("tau", tau, tau > 0.0 && tau < 1.0, "(0, 1), both ends excluded")?;
         check("alpha", recipe.alpha, (recipe.alpha as f32).is_finite(), "the finite float32 numbers")?;
         check("lambda", f64::from(lambda), lambda.is_finite() && lambda >= 0.0, "the finite numbers from 0 on")?;
+        let gain = recipe.scoring.gain;
+        check("gain", f64::from(gain), gain.is_finite() && gain >= 0.0, "the finite numbers from 0 on")?;
         Ok(Some(recipe))
     }
 }

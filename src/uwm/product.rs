@@ -42,6 +42,11 @@ pub enum Product {
         /// Which side.
         of: Side,
     },
+    /// Of `n[j]^2 / T`, the mean square over a sample's `T` tokens, of one side: `[1, I]`.
+    Energy {
+        /// Which side.
+        of: Side,
+    },
 }
 
 impl Side {
@@ -63,6 +68,7 @@ impl Product {
             Self::Ratio { of, std } => Self::Ratio { of: of.other(), std },
             Self::Saliency { of, std } => Self::Saliency { of: of.other(), std },
             Self::Spread { of } => Self::Spread { of: of.other() },
+            Self::Energy { of } => Self::Energy { of: of.other() },
             Self::Difference | Self::ConceptDifference => self,
         }
     }
@@ -72,9 +78,19 @@ impl Product {
         matches!(self, Self::Ratio { std: true, .. } | Self::Saliency { std: true, .. })
     }
 
-    /// Whether it is made of magnitudes (norms and `|W|`) or of signed means.
-    pub(super) fn of_norms(self) -> bool {
+    /// Whether it is made with `|W|`.
+    pub(super) fn of_magnitudes(self) -> bool {
         matches!(self, Self::Ratio { .. } | Self::Saliency { .. })
+    }
+
+    /// Whether it needs the norms of inputs.
+    pub(super) fn of_norms(self) -> bool {
+        self.of_magnitudes() || matches!(self, Self::Energy { .. })
+    }
+
+    /// Whether it needs their signed means.
+    pub(super) fn of_means(self) -> bool {
+        !self.of_norms()
     }
 }
 

@@ -50,12 +50,13 @@ impl Undefined {
 /// One product summed over whole chunks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sum {
-    /// `[O, I]`; empty for [`Product::ConceptDifference`], which is made of its rows at the end.
+    /// `[O, I]`; empty for [`Product::ConceptDifference`] and [`Product::Energy`], which are made of their rows at the end.
     pub values: Array2<f32>,
     /// Pairs in it, per input feature; per concept for [`Product::ConceptDifference`].
     pub counts: Vec<u32>,
     /// For [`Product::Spread`] a point near the mean and the sum of distances from it, for
-    /// [`Product::ConceptDifference`] the sum of the differences of each concept: `[R, I]`.
+    /// [`Product::ConceptDifference`] the sum of the differences of each concept, for [`Product::Energy`] that of the
+    /// mean squares: `[R, I]`.
     pub rows: Array2<f64>,
     /// What was left out.
     pub undefined: Undefined,
@@ -76,6 +77,7 @@ impl Sum {
         match product {
             Product::ConceptDifference => ([0, inputs], concepts, [concepts, inputs]),
             Product::Spread { .. } => ([outputs, inputs], inputs, [2, inputs]),
+            Product::Energy { .. } => ([0, inputs], inputs, [1, inputs]),
             _ => ([outputs, inputs], inputs, [0, inputs]),
         }
     }
@@ -111,8 +113,8 @@ struct Chunk {
     norm: Array2<f32>,
     std: Array2<f32>,
     mean: Array2<f32>,
-    /// Of each pair filled in: whether it has deviations.
-    long: Vec<bool>,
+    /// Tokens of both samples of each pair filled in.
+    tokens: Vec<[usize; 2]>,
     concept: Vec<usize>,
 }
 
@@ -140,8 +142,8 @@ impl Accumulator {
             not_finite: 0,
             norm: rows(products.iter().any(|product| product.of_norms())),
             std: rows(products.iter().any(|product| product.divides())),
-            mean: rows(!products.iter().all(|product| product.of_norms())),
-            long: vec![false; CHUNK],
+            mean: rows(products.iter().any(|product| product.of_means())),
+            tokens: vec![[0; 2]; CHUNK],
             concept: vec![0; CHUNK],
         };
         Self { products: products.to_vec(), epsilon, sums, chunk }
@@ -182,7 +184,7 @@ impl Accumulator {
             self.flush(weight()?);
         }
         let Sums { products: sums, pairs } = self.sums;
-        let signed = self.products.iter().any(|product| !product.of_norms());
+        let signed = self.products.iter().any(|product| product.of_means());
         let weight = if signed { weight()? } else { Array2::zeros((0, 0)) };
         let mean = |(&product, sum): (&Product, Sum)| (product, sum.undefined, sum.mean(product, &weight));
         let products =
@@ -194,7 +196,7 @@ impl Accumulator {
     fn flush(&mut self, weight: Array2<f32>) {
         let Self { products, epsilon, sums, chunk } = self;
         for (product, sum) in products.iter().zip(&mut sums.products) {
-            let short = chunk.long[..chunk.filled].iter().filter(|long| product.divides() && !**long).count();
+            let short = (0..chunk.filled).filter(|&row| product.divides() && !chunk.is_long(row)).count();
             sum.undefined.short_pairs += chunk.empty_pairs + short;
             sum.undefined.not_finite += chunk.not_finite;
         }
@@ -210,6 +212,10 @@ impl Sum {
     /// The mean over its pairs; 0 where there are none.
     fn mean(self, product: Product, weight: &Array2<f32>) -> Array2<f32> {
         let Self { mut values, counts, rows, .. } = self;
+        if let Product::Energy { .. } = product {
+            let count = counts.first().map_or(1, |&count| count.max(1));
+            return rows.mapv(|sum| (sum / f64::from(count)) as f32);
+        }
         if product == Product::ConceptDifference {
             let all: f64 = counts.iter().map(|&count| f64::from(count)).sum();
             // sqrt(share) * mean difference, so that the product of both factors carries the share once.
@@ -240,14 +246,14 @@ impl Chunk {
             self.not_finite += 1;
             return;
         }
-        let tokens = safe.tokens[b].min(not_safe.tokens[b]);
-        if tokens == 0 {
+        let tokens = [safe.tokens[b], not_safe.tokens[b]];
+        if tokens.contains(&0) {
             self.empty_pairs += 1;
             return;
         }
         let row = self.filled;
         self.filled += 1;
-        (self.long[row], self.concept[row]) = (tokens > 1, concept);
+        (self.tokens[row], self.concept[row]) = (tokens, concept);
         for (side, own) in [(2 * row, safe), (2 * row + 1, not_safe)] {
             for (rows, from) in [(&mut self.norm, &own.norm), (&mut self.std, &own.std), (&mut self.mean, &own.mean)] {
                 if rows.nrows() > 0 {
@@ -259,23 +265,40 @@ impl Chunk {
 
     /// Adds its pairs to the sums.
     fn add_to(&self, products: &[Product], sums: &mut [Sum], weight: Array2<f32>, epsilon: f32) {
-        let (of_norms, signed): (Vec<_>, Vec<_>) =
-            products.iter().zip(sums).partition(|(product, _)| product.of_norms());
-        for (product, sum) in signed {
-            self.add_signed(*product, sum, &weight);
+        let (of_magnitudes, others): (Vec<_>, Vec<_>) =
+            products.iter().zip(sums).partition(|(product, _)| product.of_magnitudes());
+        for (product, sum) in others {
+            match product {
+                Product::Energy { of } => self.add_energy(*of, sum),
+                _ => self.add_signed(*product, sum, &weight),
+            }
         }
-        if of_norms.is_empty() {
+        if of_magnitudes.is_empty() {
             return;
         }
         let magnitude = weight.mapv_into(f32::abs);
         // out = |W| n of both sides in one product.
         let out = self.norm.slice(s![..2 * self.filled, ..]).dot(&magnitude.t());
-        for (product, sum) in of_norms {
-            self.add_norms(*product, sum, &out, epsilon);
+        for (product, sum) in of_magnitudes {
+            self.add_magnitudes(*product, sum, &out, epsilon);
         }
     }
 
-    fn add_norms(&self, product: Product, sum: &mut Sum, out: &Array2<f32>, epsilon: f32) {
+    /// Whether both samples of a pair have deviations.
+    fn is_long(&self, row: usize) -> bool {
+        self.tokens[row].iter().all(|&tokens| tokens > 1)
+    }
+
+    fn add_energy(&self, of: Side, sum: &mut Sum) {
+        let side = if of == Side::Safe { 0 } else { 1 };
+        for (norms, tokens) in of_side(&self.norm, of, self.filled).rows().into_iter().zip(&self.tokens) {
+            let count = tokens[side] as f64;
+            Zip::from(sum.rows.row_mut(0)).and(norms).for_each(|sum, &norm| *sum += f64::from(norm).powi(2) / count);
+        }
+        sum.counts.iter_mut().for_each(|count| *count += self.filled as u32);
+    }
+
+    fn add_magnitudes(&self, product: Product, sum: &mut Sum, out: &Array2<f32>, epsilon: f32) {
         let side = |side: Side| Rows {
             out: of_side(out, side, self.filled),
             norm: of_side(&self.norm, side, self.filled),
@@ -285,11 +308,11 @@ impl Chunk {
         let Factors { mut left, mut right, undefined_outputs } = match product {
             Product::Ratio { of, std } => ratio(side(of), side(of.other()), std, epsilon),
             Product::Saliency { of, std } => saliency(side(of), side(of.other()), std, epsilon),
-            _ => unreachable!("a product of signed means"),
+            _ => unreachable!("a product without magnitudes"),
         };
         sum.undefined.outputs += undefined_outputs;
-        for (row, long) in self.long[..self.filled].iter().enumerate() {
-            if product.divides() && !long {
+        for row in 0..self.filled {
+            if product.divides() && !self.is_long(row) {
                 left.row_mut(row).fill(0.0);
                 right.row_mut(row).fill(0.0);
                 continue;

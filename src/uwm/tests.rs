@@ -13,7 +13,7 @@ fn sample(norm: Array2<f32>, std: Array2<f32>, tokens: usize) -> Statistics {
 }
 
 fn scoring(name: &str, std: bool) -> Scoring {
-    Scoring { score: name.parse().unwrap(), std, lambda: 1.0, swapped: false }
+    Scoring { score: name.parse().unwrap(), std, lambda: 1.0, gain: 0.0, swapped: false }
 }
 
 fn score(pairs: &[(Statistics, Statistics)], weight: &Array2<f32>, scoring: Scoring) -> Result<Scores, Error> {
@@ -90,7 +90,7 @@ fn roles_swapped_is_the_score_of_swapped_pairs() {
     let turned = pairs.clone().map(|(safe, not_safe)| (not_safe, safe));
     for of in SCORES {
         for std in [true, false] {
-            let scoring = Scoring { score: of, std, lambda: 0.5, swapped: false };
+            let scoring = Scoring { score: of, std, lambda: 0.5, gain: 0.0, swapped: false };
             let (got, want) =
                 (score(&pairs, &weight, scoring.swapped()).unwrap(), score(&turned, &weight, scoring).unwrap());
             let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs().max(0.1);
@@ -136,7 +136,7 @@ fn a_sample_that_is_not_finite_costs_its_pair() {
     let mut bad = good.clone();
     (bad.1.finite[0], bad.1.norm[[0, 0]], bad.1.mean[[0, 0]]) = (false, f32::NAN, f32::NAN);
     for of in SCORES {
-        let scoring = Scoring { score: of, std: true, lambda: 1.0, swapped: false };
+        let scoring = Scoring { score: of, std: true, lambda: 1.0, gain: 0.0, swapped: false };
         let alone = score(std::slice::from_ref(&good), &weight, scoring).unwrap();
         let both = score(&[bad.clone(), good.clone()], &weight, scoring).unwrap();
         assert_eq!(both.values, alone.values);
@@ -170,7 +170,7 @@ fn going_on_from_kept_sums_gives_the_same_bits() {
             sample(array![[x(4), x(5)]], array![[x(6), x(7)]], tokens),
         )
     };
-    let all = SCORES.map(|score| Scoring { score, std: true, lambda: 1.0, swapped: false });
+    let all = SCORES.map(|score| Scoring { score, std: true, lambda: 1.0, gain: 0.0, swapped: false });
     let mut products: Vec<Product> = all.iter().flat_map(Scoring::products).collect();
     products.sort_by_key(|product| format!("{product:?}"));
     products.dedup();
@@ -227,6 +227,33 @@ fn contrast_agrees_with_covariances() {
         }
         assert!(want.iter().any(|&score| score > 0.05), "{want}");
     }
+}
+
+/// Against the definition, with samples of different lengths.
+#[test]
+fn energy_contrast_agrees_with_the_definition() {
+    let (weight, pairs) = (weight(), two_pairs());
+    let scoring = Scoring { lambda: 0.5, gain: 0.25, ..scoring("energy-contrast", true) };
+    let got = score(&pairs, &weight, scoring).unwrap();
+    let energy = |of: fn(&(Statistics, Statistics)) -> &Statistics, j: usize| {
+        let of_pair = |pair| f64::from(of(pair).norm[[0, j]]).powi(2) / of(pair).tokens[0] as f64;
+        pairs.iter().map(of_pair).sum::<f64>() / 2.0
+    };
+    // All pairs are of one concept.
+    let difference = |j: usize| {
+        let of_pair = |(s, u): &(Statistics, Statistics)| f64::from(u.mean[[0, j]]) - f64::from(s.mean[[0, j]]);
+        pairs.iter().map(of_pair).sum::<f64>() / 2.0
+    };
+    let mut scored = 0;
+    for ((o, j), got) in got.values.indexed_iter() {
+        let w = |j: usize| f64::from(weight[[o, j]]);
+        let output: f64 = (0..3).map(|j| w(j) * difference(j)).sum();
+        let traded = 0.25 * energy(|p| &p.1, j) - 0.5 * energy(|p| &p.0, j);
+        let want = (w(j) * output * difference(j) + w(j).powi(2) * traded).max(0.0);
+        assert!((f64::from(*got) - want).abs() < 1e-5, "{got} {want}");
+        scored += usize::from(want > 0.0);
+    }
+    assert!((1..6).contains(&scored), "{scored}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod contrast;
 mod dataset;
 mod difference;
+mod energy_contrast;
 mod pairwise;
 mod saliency_only;
 mod unsafe_only;
@@ -20,7 +21,7 @@ use super::sums::{Means, Undefined};
 use crate::few::few;
 
 /// Every score there is.
-pub const ALL: [Score; 7] = [
+pub const ALL: [Score; 8] = [
     Score(&pairwise::SCORE),
     Score(&dataset::SCORE),
     Score(&unsafe_only::SCORE),
@@ -28,6 +29,7 @@ pub const ALL: [Score; 7] = [
     Score(&difference::SCORE),
     Score(&contrast::PER_PAIR),
     Score(&contrast::PER_CONCEPT),
+    Score(&energy_contrast::SCORE),
 ];
 
 /// What a score is.
@@ -59,6 +61,9 @@ pub struct Scoring {
     pub std: bool,
     /// What safe content weighs against unsafe content, where that is traded.
     pub lambda: f32,
+    /// What unsafe energy counts for in a score that rewards it.
+    #[serde(default)]
+    pub gain: f32,
     /// Whether safe and unsafe change places: a control.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub swapped: bool,
@@ -109,13 +114,16 @@ impl Scoring {
 /// The score's name, and what is not as usual.
 impl fmt::Display for Scoring {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { score, std, lambda, swapped } = self;
+        let Self { score, std, lambda, gain, swapped } = self;
         write!(f, "{score}")?;
         if !std {
             f.write_str(" without std")?;
         }
         if *lambda != 1.0 {
             write!(f, ", lambda {lambda}")?;
+        }
+        if *gain != 0.0 {
+            write!(f, ", gain {gain}")?;
         }
         f.write_str(if *swapped { ", roles swapped" } else { "" })
     }
