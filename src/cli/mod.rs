@@ -2,6 +2,7 @@
 
 mod apply;
 mod compare;
+mod data;
 mod doctor;
 mod inspect;
 mod model;
@@ -9,6 +10,7 @@ mod progress;
 mod recipe;
 mod rewrite;
 mod runtime;
+mod score;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ struct Cli {
 enum Command {
     Inspect(Box<inspect::Args>),
     Rewrite(Box<rewrite::Args>),
+    Score(Box<score::Score>),
+    Merge(Box<score::Merge>),
     Apply(apply::Apply),
     Revert(apply::Revert),
     Verify(compare::Verify),
@@ -71,6 +75,8 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Inspect(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Score(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),

@@ -71,7 +71,7 @@ pub fn calibrate(
     if let Some(checkpoint) = &checkpoint {
         scoring.resume(checkpoint.read(layers, &scoring.products, scoring.concepts, pairs.safe.len())?);
     }
-    let done = measuring.over(scoring.seen(), |range, statistics| {
+    let done = measuring.over(scoring.seen()..pairs.safe.len(), |range, statistics| {
         scoring.add(&measuring.taps.of_layer, &pairs.concepts[range.clone()], statistics)?;
         checkpoint.as_mut().map_or(Ok(()), |checkpoint| checkpoint.write_now_and_then(scoring.sums()))
     });
@@ -207,18 +207,18 @@ impl<'a> Measuring<'a> {
         Ok(Self { runner, site, pairs, taps, prepared })
     }
 
-    /// Measures the pairs from number `first` on, and hands their statistics on in order.
+    /// Measures some of the pairs, beginning at a multiple of a chunk, and hands their statistics on in order.
     ///
     /// # Errors
     /// Those of data and runtime, and of `fold`.
     pub fn over(
         &self,
-        first: usize,
+        pairs: Range<usize>,
         mut fold: impl FnMut(&Range<usize>, BothSides) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.runner.over(
             &format!("calibrating {}", self.site.modality()),
-            &batches(first, self.pairs.safe.len(), self.prepared.size),
+            &batches(pairs.start, pairs.end, self.prepared.size),
             self.prepared.workers,
             |range| Ok([self.measure(self.pairs.safe, range.clone())?, self.measure(self.pairs.not_safe, range)?]),
             |range, statistics| fold(range, statistics),

@@ -5,12 +5,14 @@ mod doctor;
 mod edits;
 mod inspection;
 mod json;
+mod scored;
 mod table;
 
 pub use controls::{Against, Control, ControlKind, Verdict};
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
+pub use scored::Scored;
 
 use std::path::{Path, PathBuf};
 

@@ -258,7 +258,7 @@ fn energy_contrast_agrees_with_the_definition() {
 
 #[test]
 fn names_are_told() {
-    assert_eq!(scoring("dataset", false).to_string(), "dataset without std");
+    assert_eq!(scoring("dataset", false).to_string(), "dataset (without std)");
     assert!("x".parse::<Score>().unwrap_err().contains("'x'; there are pairwise, dataset, unsafe-only"));
     for score in SCORES {
         assert_eq!(score.to_string().parse::<Score>().unwrap(), score);

@@ -115,17 +115,23 @@ impl Scoring {
 impl fmt::Display for Scoring {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { score, std, lambda, gain, swapped } = self;
-        write!(f, "{score}")?;
+        let mut unusual = vec![];
         if !std {
-            f.write_str(" without std")?;
+            unusual.push("without std".to_owned());
         }
         if *lambda != 1.0 {
-            write!(f, ", lambda {lambda}")?;
+            unusual.push(format!("lambda {lambda}"));
         }
         if *gain != 0.0 {
-            write!(f, ", gain {gain}")?;
+            unusual.push(format!("gain {gain}"));
         }
-        f.write_str(if *swapped { ", roles swapped" } else { "" })
+        if *swapped {
+            unusual.push("roles swapped".to_owned());
+        }
+        match unusual.is_empty() {
+            true => write!(f, "{score}"),
+            false => write!(f, "{score} ({})", unusual.join(", ")),
+        }
     }
 }
 

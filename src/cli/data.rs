@@ -1,0 +1,94 @@
+//! The data, and how they are run: for every command that calibrates.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::model::{config, find_beside};
+use super::runtime::RuntimeArgs;
+use crate::config::{Config, DataRef};
+use crate::pass::{Error, Limits, ModelFiles};
+
+/// What a model is calibrated with.
+#[derive(Args, Clone)]
+pub struct DataArgs {
+    /// The configuration [default: uwm.yaml beside the model, if there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Manifest (JSONL) of the calibration pairs; rows of the split `calibration`.
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// tokenizer.json of the text tower.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// preprocessor_config.json of the vision tower.
+    #[arg(long, value_name = "FILE")]
+    preprocessor: Option<PathBuf>,
+}
+
+/// A whole manifest, by its usual splits.
+pub fn data(manifest: PathBuf) -> DataRef {
+    DataRef { manifest, split: None }
+}
+
+impl DataArgs {
+    /// Options over configuration over what lies beside the model.
+    pub fn config(self, model: &ModelFiles) -> Result<Config, Error> {
+        let mut config = config(self.config, model)?;
+        let find = |name: &str| find_beside(model, name);
+        config.calibration = self.calibration.map(data).or(config.calibration);
+        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
+        config.preprocessor = self.preprocessor.or(config.preprocessor).or_else(|| find("preprocessor_config.json"));
+        Ok(config)
+    }
+}
+
+/// How a model is run.
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+    /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and fit
+    /// --memory-budget.
+    #[arg(long, default_value = "auto", value_parser = batch_size)]
+    batch_size: BatchSize,
+    /// What the activations of a calibration may take with --batch-size auto, in bytes or with K, M or G (1024s).
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = bytes)]
+    memory_budget: usize,
+    /// Leave samples out, and count them, whose activations or embeddings are not finite, instead of stopping.
+    #[arg(long)]
+    skip_bad_samples: bool,
+}
+
+impl RunArgs {
+    /// How much is taken on at a time.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            batch_size: self.batch_size.0,
+            memory_budget: self.memory_budget,
+            skip_bad_samples: self.skip_bad_samples,
+        }
+    }
+}
+
+/// A number of samples, or `None` for auto.
+#[derive(Clone, Copy)]
+struct BatchSize(Option<usize>);
+
+fn batch_size(text: &str) -> Result<BatchSize, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(BatchSize(None)),
+        Ok(size @ 1..=65_536) => Ok(BatchSize(Some(size))),
+        _ => Err("it is auto or a number from 1 to 65536".to_owned()),
+    }
+}
+
+/// A number of bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) => (digits, text.chars().last().map_or(0, |unit| 10 * (1 + "KMG".find(unit).unwrap_or(0)))),
+        None => (text, 0),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << unit));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "it is a number of bytes, as 500M or 2G".to_owned())
+}
