@@ -9,7 +9,7 @@
 //! ```no_run
 //! use uwm_onnx::config::Config;
 //! use uwm_onnx::onnx::Hints;
-//! use uwm_onnx::pass::{Error, Job, Limits, ModelFiles, Runner, Unobserved, rewrite};
+//! use uwm_onnx::pass::{Controls, Error, Job, Limits, ModelFiles, Runner, Unobserved, rewrite};
 //! use uwm_onnx::runtime::{Wish, open};
 //!
 //! # fn main() -> Result<(), Error> {
@@ -23,6 +23,9 @@
 //!     provenance: true,
 //!     force: false,
 //!     resume: None,
+//!     scores_out: None,
+//!     scores: None,
+//!     controls: Controls::Fast,
 //!     hints: Hints::default(),
 //!     config,
 //! };

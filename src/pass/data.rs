@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
@@ -32,6 +32,8 @@ pub struct Data {
     pub evaluation: Option<Manifest>,
     /// What is not measured, and why.
     pub notes: Vec<String>,
+    /// Hashes of the calibration pairs as the towers see them, text first.
+    identities: [OnceLock<String>; 2],
 }
 
 impl Data {
@@ -87,7 +89,17 @@ impl Data {
                 "not evaluated: no evaluation data was given (--evaluation, or evaluation in uwm.yaml)".to_owned(),
             );
         }
-        Ok(Self { config: config.clone(), tokenizer, preprocessor, calibration, evaluation, zero_shot, notes })
+        let identities = [OnceLock::new(), OnceLock::new()];
+        Ok(Self {
+            config: config.clone(),
+            tokenizer,
+            preprocessor,
+            calibration,
+            evaluation,
+            zero_shot,
+            notes,
+            identities,
+        })
     }
 
     /// The calibration pairs in one pool, or apart by concept.
@@ -205,7 +217,16 @@ impl Data {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn identity(&self, site: &Site) -> Result<String, Error> {
+    pub fn identity(&self, site: &Site) -> Result<&str, Error> {
+        let known = &self.identities[usize::from(site.modality() == Modality::Vision)];
+        if known.get().is_none() {
+            // All images are read for it: once.
+            let _ = known.set(self.make_identity(site)?);
+        }
+        Ok(known.get().map_or("", String::as_str))
+    }
+
+    fn make_identity(&self, site: &Site) -> Result<String, Error> {
         let modality = site.modality();
         let rows = &self.calibration.rows;
         let pairs = rows.par_iter().map(|row| match modality {

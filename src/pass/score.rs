@@ -44,7 +44,7 @@ impl TowerPlan<'_> {
         Ok(KeptTower {
             tower,
             model: self.site.graph.model.sources().iter().map(|source| Source::sha256(source).to_owned()).collect(),
-            data: data.identity(self.site)?,
+            data: data.identity(self.site)?.to_owned(),
             runtime: [place.backend, &place.version, &place.provider, &place.device].map(str::to_owned),
             epsilon: self.recipe.epsilon,
             layers: self.layers.iter().map(KeptLayer::of).collect(),
@@ -77,7 +77,7 @@ impl Scorer<'_> {
     /// Those of a calibration, or of the files.
     pub fn score(&mut self, wanted: Wanted, group: &Group) -> Result<Vec<Vec<Scores>>, Error> {
         let scored = match self.kept {
-            Some(kept) => kept.read(wanted, group, &self.data.identity(wanted.site)?),
+            Some(kept) => kept.read(wanted, group, self.data.identity(wanted.site)?),
             None => self.data.calibrate(self.runner, wanted, group, self.checkpoints).map(|calibrated| {
                 for note in calibrated.notes {
                     if !self.notes.contains(&note) {

@@ -1,7 +1,9 @@
 //! Signed contrast (`method.md` section 8): the element's share of the energy of the unsafe-minus-safe output difference,
 //! less `lambda` times its share of the energy that tells safe samples apart:
 //!
-//!     score = W (W C_d) - lambda W (W C_s)
+//! ```text
+//! score = W (W C_d) - lambda W (W C_s)
+//! ```
 //!
 //! Negating an element takes twice its share away, to first order. Where the loss is larger there is no score.
 

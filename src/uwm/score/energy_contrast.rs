@@ -1,7 +1,9 @@
 //! Contrast with what a flip really costs. Negating an element changes its output by `-2 w x`, so that it disturbs safe
 //! content by `4 w^2 E[x^2]`, whatever the other elements do:
 //!
-//!     score = W (W C_d) + W^2 (gain q_u - lambda q_s),   q[j] = mean over samples of the mean square of input j
+//! ```text
+//! score = W (W C_d) + W^2 (gain q_u - lambda q_s),   q[j] = mean over samples of the mean square of input j
+//! ```
 //!
 //! with `C_d` of the concepts' mean differences, as in `concept-contrast`. `gain` rewards what unsafe content sends
 //! through the element. Where the loss is larger there is no score.
