@@ -169,6 +169,52 @@ fn controls_are_of_the_same_size_and_told_apart() {
     assert!(sentence.contains("The cost: "), "{sentence}");
 }
 
+/// What is positive in one is negative with roles swapped: the control is left out, and said to be.
+#[test]
+fn a_difference_has_no_swapped_control_and_nothing_selected_is_an_error() {
+    let small = three_chunks();
+    let (config, out) = (small.path("pairs.yaml"), small.path("out.onnx"));
+    let base = ["rewrite", MODEL, "-o", &out, "--force", "--config", &config];
+    let with = |more: &[&str]| run(&[&base[..], more].concat());
+    let args = ["--score", "difference", "--selection", "vision:hard"];
+    let (mut done, mut refused) = (0, 0);
+    // Whichever sign a layer's sum has, it is said.
+    for layers in ["text:out_proj[0]", "text:out_proj[1]", "text:v_proj[0]", "text:fc2[3]"] {
+        match with(&[&args[..], &["--layers", layers]].concat()) {
+            Ok(text) => {
+                assert!(text.contains("no control with roles swapped"), "{text}");
+                done += 1;
+            }
+            Err(error) => {
+                assert!(error.contains("error[scores-negative]"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(done > 0, "{done} {refused}");
+    let error = with(&["--selection", "hard", "--tau", "1e-9"]).unwrap_err();
+    assert!(error.contains("error[nothing-selected]"), "{error}");
+    let error = with(&["--score", "energy-contrast", "--lambda", "1e30"]).unwrap_err();
+    assert!(error.contains("error[nothing-selected]"), "{error}");
+    let error = with(&["--score", "energy-contrast", "--lambda", "1e38", "--gain", "1e38"]).unwrap_err();
+    assert!(error.contains("error[score-invalid]") || error.contains("error[nothing-selected]"), "{error}");
+}
+
+/// A file that only looks like a checkpoint stays.
+#[test]
+fn only_checkpoints_are_cleared_away() {
+    let small = three_chunks();
+    let (config, folder) = (small.path("pairs.yaml"), small.path("progress"));
+    std::fs::create_dir(&folder).unwrap();
+    let other = format!("{folder}/text.7.safetensors");
+    std::fs::write(&other, "mine").unwrap();
+    let output = format!("{folder}/vision.safetensors");
+    let args = ["score", MODEL, "--config", &config, "-o", &output, "--force", "--resume", &folder];
+    run(&args).unwrap();
+    assert_eq!(std::fs::read(&other).unwrap(), b"mine");
+    assert!(Path::new(&output).exists() && !Path::new(&format!("{folder}/text.safetensors")).exists());
+}
+
 /// The bundled model as the goal was set: GS at least 10, at most 8 points of zero-shot accuracy and 3 of PS, and beyond
 /// random negation with p below 0.01.
 #[test]

@@ -69,9 +69,14 @@ impl Checkpoints {
         Ok(paths.filter(own).collect())
     }
 
-    /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless.
+    /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless, and so does what is none.
     pub fn clear(mut self) {
-        for path in self.kept().unwrap_or_default() {
+        let is_one = |path: &PathBuf| {
+            let file = Source::open(path).ok();
+            let read = file.as_ref().and_then(|file| SafeTensors::read_metadata(file.bytes()).ok());
+            read.is_some_and(|(_, read)| read.metadata().as_ref().is_some_and(|entries| entries.contains_key(KEY)))
+        };
+        for path in self.kept().unwrap_or_default().into_iter().filter(is_one) {
             let _ = std::fs::remove_file(path);
         }
         self.made |= self.resumed;
@@ -224,7 +229,7 @@ fn read_sum(
     let values_read: Vec<f32> = values_read.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let counts: Vec<u32> = counts.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
     let rows_read: Vec<f64> = rows_read.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-    let left_out = undefined.short_pairs.max(undefined.not_finite);
+    let left_out = undefined.short_pairs.saturating_add(undefined.not_finite);
     if left_out > pairs || counts.iter().any(|&count| count as usize > pairs) {
         return Err(format!("its sum {name} counts more pairs than it has seen"));
     }

@@ -53,7 +53,7 @@ pub fn choose(
         concepts: vec![],
     };
     let mut choices: Vec<Choice> = scorings.iter().map(|_| none()).collect();
-    let mut skipped = vec![];
+    let (mut skipped, mut unfit) = (vec![], false);
     for group in groups {
         let by_scoring = match score(group) {
             Err(Error::Score { source: uwm::Error::NoPairs { .. }, .. }) if group.concept.is_some() => {
@@ -68,8 +68,11 @@ pub fn choose(
         };
         for ((choice, scoring), scores) in choices.iter_mut().zip(scorings).zip(by_scoring) {
             let undefined: Vec<Undefined> = scores.iter().map(|scores| scores.undefined).collect();
-            let positions = positions(site, layers, recipe, scoring, rule, scores)?;
-            choice.add(group, positions, undefined);
+            match positions(site, layers, recipe, scoring, rule, scores) {
+                // What is positive in one is negative in the other.
+                Err(Error::Score { source: uwm::Error::NoMass { .. }, .. }) if scoring.swapped => unfit = true,
+                positions => choice.add(group, positions?, undefined),
+            }
         }
     }
     if skipped.len() == groups.len() {
@@ -83,6 +86,17 @@ pub fn choose(
             "no pair of these concepts can be scored in the {tower} tower: {}",
             crate::few::few(skipped)
         ));
+    }
+    if unfit {
+        notes.push(format!(
+            "no control with roles swapped: these scores of the {} tower have no positive mass",
+            site.modality()
+        ));
+        choices.truncate(1);
+    }
+    if choices.first().is_some_and(|choice| choice.selected() == 0) {
+        let layer = layers.first().map_or(String::new(), |layer| layer.node.clone());
+        return Err(Error::Score { layer, source: uwm::Error::NothingSelected { layers: layers.len() } });
     }
     Ok(choices)
 }
@@ -103,9 +117,9 @@ fn positions(
         })?;
     }
     let failed = |(layer, source): (usize, uwm::Error)| Error::Score { layer: layers[layer].node.clone(), source };
-    // A ratio is positive wherever something flows. That no element is worth its cost can well be.
+    // That no element is worth its cost can well be; other scores are above 0 wherever something flows.
     let dead = |scores: &Scores| scores.values.iter().all(|&score| score == 0.0);
-    if let Some(layer) = scores.iter().position(dead).filter(|_| scoring.score.is_ratio()) {
+    if let Some(layer) = scores.iter().position(dead).filter(|_| !scoring.score.trades()) {
         return Err(failed((layer, uwm::Error::AllZero)));
     }
     let views: Vec<_> = scores.iter().map(|scores| scores.values.view()).collect();

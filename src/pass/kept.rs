@@ -184,7 +184,8 @@ impl Kept {
         let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| wrong(e.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
         let json = json.ok_or_else(|| wrong(format!("it has no metadata entry '{KEY}'")))?;
-        let header = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+        let header: Header = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+        check_version(&header.tool).map_err(wrong)?;
         SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { path: path.to_owned(), file, header })
     }
@@ -231,7 +232,7 @@ impl Kept {
                 let name = format!("{tower}.{group_index}.{index}.{place}");
                 let scores = scores(&tensors, &name, layer.weight.shape).map_err(wrong)?;
                 let pairs = of_group.pairs;
-                match scores.undefined.short_pairs + scores.undefined.not_finite >= pairs {
+                match scores.undefined.short_pairs.saturating_add(scores.undefined.not_finite) >= pairs {
                     false => Ok(scores),
                     true => Err(Error::Score { layer: node.clone(), source: uwm::Error::NoPairs { pairs } }),
                 }
@@ -245,6 +246,15 @@ impl Kept {
     pub fn has(&self, tower: Modality, scoring: &Scoring) -> bool {
         self.header.towers.iter().any(|kept| kept.tower == tower && kept.scorings.contains(scoring))
     }
+}
+
+/// What a score means may change with the version.
+///
+/// # Errors
+/// If it is another than this one.
+pub fn check_version(tool: &str) -> Result<(), String> {
+    let own = env!("CARGO_PKG_VERSION");
+    if tool == own { Ok(()) } else { Err(format!("it was made by version {tool}, and this is {own}")) }
 }
 
 fn scores(tensors: &SafeTensors, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Scores, String> {

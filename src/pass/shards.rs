@@ -6,7 +6,7 @@
 //! and tap, in that order, `<tower>.<group>.<chunk>.<tap>` (F32 `[2, 3, B, I]`: safe and unsafe; norm, deviation, mean),
 //! with `.tokens` (U64 `[2, B]`, the highest bit set where a sample is not finite).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::calibrate::BothSides;
-use super::kept::KeptTower;
+use super::kept::{KeptTower, check_version};
 use super::tensors::{read, write_header};
 use crate::onnx::{self, Source};
 use crate::uwm::{CHUNK, Statistics};
@@ -26,6 +26,9 @@ use crate::uwm::{CHUNK, Statistics};
 const KEY: &str = "uwm.statistics";
 /// Marks the token count of a sample that is not finite.
 const NOT_FINITE: u64 = 1 << 63;
+
+/// More tokens than any sample has.
+const MOST_TOKENS: u64 = 1 << 32;
 
 /// Shard `index` of `count`, from 1 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,7 +194,16 @@ impl ShardFile {
         if index == 0 || index > count {
             return Err(wrong(format!("it says that it is shard {index}/{count}")));
         }
+        check_version(&header.tool).map_err(wrong)?;
+        let modalities: BTreeSet<_> = header.towers.iter().map(|tower| tower.scores.tower).collect();
+        if modalities.is_empty() || modalities.len() < header.towers.len() {
+            return Err(wrong("it has no tower, or one twice".to_owned()));
+        }
         for tower in &header.towers {
+            let all: usize = tower.concepts.iter().map(Vec::len).sum();
+            if tower.concepts.iter().flatten().any(|&concept| concept >= all) {
+                return Err(wrong("it has more concepts than pairs".to_owned()));
+            }
             let taps = tower.widths.len();
             let pairs = tower.concepts.iter().map(Vec::len).eq(tower.scores.groups.iter().map(|group| group.pairs));
             let layers = tower.of_layer.len() == tower.scores.layers.len();
@@ -226,6 +238,9 @@ impl ShardFile {
                 };
                 let counts: Vec<u64> =
                     tokens[side * pairs..(side + 1) * pairs].iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+                if counts.iter().any(|count| count & !NOT_FINITE > MOST_TOKENS) {
+                    return Err(wrong(format!("tensor '{name}.tokens' has counts that cannot be")));
+                }
                 statistics.push(Statistics {
                     norm: array(0)?,
                     std: array(1)?,

@@ -73,7 +73,7 @@ pub struct Against {
     pub random_change: f64,
     /// McNemar's exact p of the edit against the random one it beats by least; 1 if it beats one not at all.
     pub p: f64,
-    /// Whether the edit is better than each random one beyond noise (p below 0.05).
+    /// Whether the edit is better than each random one beyond noise (p below 0.025, as two metrics are tested).
     pub beats_random: bool,
 }
 
@@ -86,7 +86,7 @@ impl Verdict {
     /// It in a few sentences.
     pub fn sentence(&self) -> String {
         let random = match self.seeds {
-            1 => "random negation of as many elements".to_owned(),
+            1 => "random negation of as many elements (one seed)".to_owned(),
             seeds => format!("random negation of as many elements ({seeds} seeds)"),
         };
         let metric = |name: &str, Against { change, random_change, p, .. }: &Against| {

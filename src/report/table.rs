@@ -145,7 +145,7 @@ impl Report {
         }
         let outputs: usize = layers.iter().map(|layer| layer.undefined.outputs).sum();
         if outputs > 0 {
-            notes.push(format!("{outputs} outputs of single pairs had no safe activity and were left out of the mean"));
+            notes.push(format!("{outputs} outputs of single pairs had no safe activity and count as 0"));
         }
         notes
     }

@@ -51,6 +51,16 @@ pub enum Error {
         help("the layer's weights or inputs are all 0 on the calibration data; choose other layers")
     )]
     AllZero,
+    /// No element of any layer was selected.
+    #[error("no element of this layer, nor of any of the {layers} layers, was selected")]
+    #[diagnostic(
+        code("nothing-selected"),
+        help("nothing would be edited: raise tau, lower lambda, or choose other layers or another score")
+    )]
+    NothingSelected {
+        /// How many layers there are.
+        layers: usize,
+    },
     /// Negative scores outweigh the positive ones.
     #[error("the scores sum to {total}, and an adaptive selection shares out a positive mass")]
     #[diagnostic(code("scores-negative"), help("choose `selection: hard`, or another score"))]

@@ -119,12 +119,15 @@ pub(super) struct Factors {
 /// A feature that is dead or constant on one side says nothing about the pair: the ratio would be 0, infinite, or,
 /// with an epsilon, a huge number made of nothing.
 pub(super) fn ratio(a: Rows, b: Rows, std: bool, epsilon: f32) -> Factors {
-    let mut left = &a.out / &b.out;
     let mut undefined_outputs = 0;
-    for ratio in left.iter_mut().filter(|ratio| !ratio.is_finite()) {
-        undefined_outputs += 1;
-        *ratio = 0.0;
-    }
+    // A ratio that overflows stays what it is, and no selection takes it for a score.
+    let left = Zip::from(&a.out).and(&b.out).map_collect(|&a, &b| {
+        if b == 0.0 {
+            undefined_outputs += 1;
+            return 0.0;
+        }
+        a / b
+    });
     let mut right = Array2::zeros(a.norm.dim());
     let rows = Zip::from(&mut right).and(&a.norm).and(&b.norm);
     if std {

@@ -19,7 +19,7 @@ pub struct Undefined {
     pub not_finite: usize,
     /// Input features of a pair whose norm or deviation is 0 on a side.
     pub features: usize,
-    /// Outputs of a pair that one sample does not reach at all (rows of the weight that are 0).
+    /// Outputs of a pair that one sample does not reach at all (rows of the weight that are 0); they count as 0.
     pub outputs: usize,
 }
 
@@ -28,10 +28,10 @@ impl Undefined {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
-            short_pairs: self.short_pairs + other.short_pairs,
-            not_finite: self.not_finite + other.not_finite,
-            features: self.features + other.features,
-            outputs: self.outputs + other.outputs,
+            short_pairs: self.short_pairs.saturating_add(other.short_pairs),
+            not_finite: self.not_finite.saturating_add(other.not_finite),
+            features: self.features.saturating_add(other.features),
+            outputs: self.outputs.saturating_add(other.outputs),
         }
     }
 

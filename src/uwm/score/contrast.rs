@@ -9,13 +9,14 @@
 
 use ndarray::{Array2, Zip};
 
-use super::{Definition, Scoring};
+use super::{Definition, Scoring, worth};
 use crate::uwm::product::{Product, Side};
 
 /// `C_d` over pairs.
 pub(super) const PER_PAIR: Definition = Definition {
     name: "contrast",
     ratio: false,
+    trades: true,
     products: |_| vec![Product::Difference, Product::Spread { of: Side::Safe }],
     combine,
 };
@@ -24,10 +25,11 @@ pub(super) const PER_PAIR: Definition = Definition {
 pub(super) const PER_CONCEPT: Definition = Definition {
     name: "concept-contrast",
     ratio: false,
+    trades: true,
     products: |_| vec![Product::ConceptDifference, Product::Spread { of: Side::Safe }],
     combine,
 };
 
 fn combine(scoring: &Scoring, means: &[&Array2<f32>], weight: &Array2<f32>) -> Array2<f32> {
-    Zip::from(weight).and(means[0]).and(means[1]).map_collect(|w, d, s| (w * (d - scoring.lambda * s)).max(0.0))
+    Zip::from(weight).and(means[0]).and(means[1]).map_collect(|w, d, s| worth(w * (d - scoring.lambda * s)))
 }

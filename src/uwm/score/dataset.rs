@@ -8,12 +8,8 @@ use crate::uwm::product::{Product, Side};
 pub(super) const SCORE: Definition = Definition {
     name: "dataset",
     ratio: true,
+    trades: false,
     products: |scoring| [Side::Unsafe, Side::Safe].map(|of| Product::Saliency { of, std: scoring.std }).to_vec(),
     // An element that safe content does not reach has no ratio.
-    combine: |_, means, _| {
-        Zip::from(means[0]).and(means[1]).map_collect(|&u, &s| {
-            let ratio = u / s;
-            if ratio.is_finite() { ratio } else { 0.0 }
-        })
-    },
+    combine: |_, means, _| Zip::from(means[0]).and(means[1]).map_collect(|&u, &s| if s == 0.0 { 0.0 } else { u / s }),
 };

@@ -6,6 +6,7 @@ use crate::uwm::product::{Product, Side};
 pub(super) const SCORE: Definition = Definition {
     name: "difference",
     ratio: false,
+    trades: false,
     products: |scoring| [Side::Unsafe, Side::Safe].map(|of| Product::Saliency { of, std: scoring.std }).to_vec(),
     combine: |_, means, weight| (means[0] - means[1]) * &input_magnitudes(weight),
 };

@@ -38,6 +38,8 @@ struct Definition {
     name: &'static str,
     /// Whether it is a ratio of unsafe to safe, in which the size of the weight itself cancels.
     ratio: bool,
+    /// Whether it weighs gain against loss, so that an element may be worth nothing.
+    trades: bool,
     /// The products it is made of.
     products: fn(&Scoring) -> Vec<Product>,
     /// The score of each element, of the means of these products (in that order) and `W`.
@@ -82,6 +84,11 @@ impl Score {
     /// Whether it is a ratio of unsafe to safe, in which the size of the weight itself cancels.
     pub fn is_ratio(self) -> bool {
         self.0.ratio
+    }
+
+    /// Whether it weighs gain against loss, so that an element may be worth nothing.
+    pub fn trades(self) -> bool {
+        self.0.trades
     }
 }
 
@@ -150,7 +157,7 @@ impl Means {
         };
         let parts: Vec<_> = scoring.products().into_iter().map(find).collect();
         let undefined = parts.iter().fold(Undefined::default(), |all, (.., undefined)| all.or(*undefined));
-        if self.pairs == undefined.short_pairs + undefined.not_finite {
+        if undefined.short_pairs.saturating_add(undefined.not_finite) >= self.pairs {
             return Err(Error::NoPairs { pairs: self.pairs });
         }
         let means: Vec<&Array2<f32>> = parts.iter().map(|(_, mean, _)| mean).collect();
@@ -163,6 +170,11 @@ impl Scores {
     pub fn weigh(&mut self, weight: &Array2<f32>) {
         Zip::from(&mut self.values).and(weight).for_each(|score, w| *score *= w.abs());
     }
+}
+
+/// Only what is above 0 is worth a flip. NaN stays, which no selection takes for a score.
+fn worth(score: f32) -> f32 {
+    if score < 0.0 { 0.0 } else { score }
 }
 
 /// `mean_o |W[o, j]|` for each input, which turns `out[o] n[j]` into the saliency `phi = out in` of the paper.

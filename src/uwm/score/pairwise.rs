@@ -6,6 +6,7 @@ use crate::uwm::product::{Product, Side};
 pub(super) const SCORE: Definition = Definition {
     name: "pairwise",
     ratio: true,
+    trades: false,
     products: |scoring| vec![Product::Ratio { of: Side::Unsafe, std: scoring.std }],
     combine: |_, means, _| means[0].clone(),
 };

@@ -6,6 +6,7 @@ use crate::uwm::product::{Product, Side};
 pub(super) const SCORE: Definition = Definition {
     name: "saliency-only",
     ratio: false,
+    trades: false,
     products: |_| vec![Product::Saliency { of: Side::Unsafe, std: false }],
     combine: |_, means, weight| means[0] * &input_magnitudes(weight),
 };

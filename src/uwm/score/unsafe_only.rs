@@ -6,6 +6,7 @@ use crate::uwm::product::{Product, Side};
 pub(super) const SCORE: Definition = Definition {
     name: "unsafe-only",
     ratio: false,
+    trades: false,
     products: |scoring| vec![Product::Saliency { of: Side::Unsafe, std: scoring.std }],
     combine: |_, means, weight| means[0] * &input_magnitudes(weight),
 };
