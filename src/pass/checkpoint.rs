@@ -15,8 +15,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::tensors::{read, write_header};
-use crate::onnx::{self, Linear, Modality, Outputs, Source};
+use super::tensors::{open, read, write_header};
+use crate::onnx::{self, Linear, Modality, Outputs};
 use crate::uwm::{CHUNK, Product, Sum, Sums, Undefined};
 
 const KEY: &str = "uwm.checkpoint";
@@ -71,11 +71,7 @@ impl Checkpoints {
 
     /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless, and so does what is none.
     pub fn clear(mut self) {
-        let is_one = |path: &PathBuf| {
-            let file = Source::open(path).ok();
-            let read = file.as_ref().and_then(|file| SafeTensors::read_metadata(file.bytes()).ok());
-            read.is_some_and(|(_, read)| read.metadata().as_ref().is_some_and(|entries| entries.contains_key(KEY)))
-        };
+        let is_one = |path: &PathBuf| open::<Header>(path, KEY).is_ok();
         for path in self.kept().unwrap_or_default().into_iter().filter(is_one) {
             let _ = std::fs::remove_file(path);
         }
@@ -128,21 +124,16 @@ impl Checkpoint {
         samples: usize,
     ) -> Result<Option<Vec<Sums>>, Error> {
         let wrong = |reason: String| Error::Checkpoint { path: self.path.clone(), reason };
-        let file = match Source::open(&self.path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|e| wrong(e.to_string()))?,
-        };
-        let bytes = file.bytes();
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
-        let json = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-        let json = json.ok_or_else(|| wrong(format!("it has no metadata entry '{KEY}'")))?;
-        let header: Header = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+        if !self.path.try_exists().map_err(|e| wrong(e.to_string()))? {
+            return Ok(None);
+        }
+        let (file, header): (_, Header) = open(&self.path, KEY).map_err(wrong)?;
         if header.job != self.job {
             return Err(wrong(
                 "it was written by another job: model, layers, data, runtime or batch size differ".to_owned(),
             ));
         }
-        let tensors = SafeTensors::deserialize(bytes).map_err(|e| wrong(e.to_string()))?;
+        let tensors = SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;
         if header.undefined.len() != layers.len() {
             return Err(wrong(format!("it has {} layers, not {}", header.undefined.len(), layers.len())));
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::data::{Group, Wanted};
-use super::tensors::{read, write_header};
+use super::tensors::{open, read, write_header};
 use crate::few::few;
 use crate::onnx::{self, Linear, Modality, Source};
 use crate::uwm::{self, Scores, Scoring, Undefined};
@@ -180,13 +180,8 @@ impl Kept {
     /// [`Error::Scores`] if it cannot be read or is none.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let wrong = |reason: String| Error::Scores { path: path.to_owned(), reason };
-        let file = Source::open(path).map_err(|e| wrong(e.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| wrong(e.to_string()))?;
-        let json = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-        let json = json.ok_or_else(|| wrong(format!("it has no metadata entry '{KEY}'")))?;
-        let header: Header = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+        let (file, header): (_, Header) = open(path, KEY).map_err(wrong)?;
         check_version(&header.tool).map_err(wrong)?;
-        SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { path: path.to_owned(), file, header })
     }
 

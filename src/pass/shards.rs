@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::calibrate::BothSides;
 use super::kept::{KeptTower, check_version};
-use super::tensors::{read, write_header};
+use super::tensors::{open, read, write_header};
 use crate::onnx::{self, Source};
 use crate::uwm::{CHUNK, Statistics};
 
@@ -185,11 +185,7 @@ impl ShardFile {
     /// [`Error::Scores`] if it cannot be read or is no shard.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let wrong = |reason: String| Error::Scores { path: path.to_owned(), reason };
-        let file = Source::open(path).map_err(|e| wrong(e.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| wrong(e.to_string()))?;
-        let json = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-        let json = json.ok_or_else(|| wrong(format!("it is no shard: it has no metadata entry '{KEY}'")))?;
-        let header: ShardHeader = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+        let (file, header): (_, ShardHeader) = open(path, KEY).map_err(wrong)?;
         let Shard { index, count } = header.shard;
         if index == 0 || index > count {
             return Err(wrong(format!("it says that it is shard {index}/{count}")));

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
+
+use crate::onnx::Source;
 
 /// Writes the head of a file whose tensors then follow, in this order and without gaps.
 ///
@@ -26,6 +30,21 @@ pub fn write_header(
     header.resize(header.len().next_multiple_of(8), b' ');
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)
+}
+
+/// Maps a file and reads the JSON that its metadata hold under a key.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn open<H: DeserializeOwned>(path: &Path, key: &str) -> Result<(Source, H), String> {
+    let file = Source::open(path).map_err(|e| e.to_string())?;
+    let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| e.to_string())?;
+    let json = metadata.metadata().as_ref().and_then(|entries| entries.get(key));
+    let json = json.ok_or_else(|| format!("it has no metadata entry '{key}'"))?;
+    let header = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    // That its tensors lie within it.
+    SafeTensors::deserialize(file.bytes()).map_err(|e| e.to_string())?;
+    Ok((file, header))
 }
 
 /// The elements of a tensor, `N` bytes each.
