@@ -268,3 +268,40 @@ fn presets_and_options_go_over_the_configuration() {
     refused(&[MODEL, "--concepts", "each"], "names no concepts");
     refused(&[MODEL, "--score", "concept-contrast"], "names no concepts");
 }
+
+/// The file with another header.
+fn with_header(bytes: &[u8], change: impl Fn(String) -> String) -> Vec<u8> {
+    let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+    let header = change(String::from_utf8(bytes[8..8 + length].to_vec()).unwrap());
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[8 + length..]].concat()
+}
+
+#[test]
+fn shards_that_are_none_are_refused() {
+    let small = Small::new();
+    let (config, shard, out) = (small.config(), small.path("1.safetensors"), small.path("out.safetensors"));
+    run(&["score", MODEL, "--config", &config, "-o", &shard, "--shard", "1/1"]).unwrap();
+    let good = std::fs::read(&shard).unwrap();
+    let refused = |model: &str, bytes: &[u8], why: &str| {
+        std::fs::write(&shard, bytes).unwrap();
+        let error = run(&["merge", model, "--shards", &shard, "-o", &out]).unwrap_err();
+        assert!(error.starts_with("error[scores-unusable]") && error.contains(why), "{error}");
+        assert!(!Path::new(&out).exists());
+    };
+    for cut in [0, 7, 100, good.len() / 2, good.len() - 1] {
+        refused(MODEL, &good[..cut], "1.safetensors");
+    }
+    let changed = |from: &'static str, to: &'static str| {
+        with_header(&good, move |header| {
+            assert!(header.contains(from), "{header}");
+            header.replacen(from, to, 1)
+        })
+    };
+    refused(MODEL, &changed(r#"concepts\":[["#, r#"concepts\":[[18446744073709551615,"#), "more concepts than pairs");
+    refused(MODEL, &changed(r#"concepts\":[["#, r#"concepts\":[[1,"#), "contradicts itself");
+    refused(MODEL, &changed(r#"of_layer\":[[0]"#, r#"of_layer\":[[99]"#), "contradicts itself");
+    refused(MODEL, &changed(r#"\"index\":1"#, r#"\"index\":2"#), "it says that it is shard 2/1");
+    refused(MODEL, &changed(r#"\"count\":1"#, r#"\"count\":2"#), "the last of the 2 shards are missing");
+    refused(MODEL, &changed(r#"{\"tool\":\""#, r#"{\"tool\":\"9"#), "it was made by version 9");
+    refused("models/emoji-clip/text_model.onnx", &good, "1.safetensors");
+}
