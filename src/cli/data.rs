@@ -58,6 +58,9 @@ pub struct RunArgs {
     /// Leave samples out, and count them, whose activations or embeddings are not finite, instead of stopping.
     #[arg(long)]
     skip_bad_samples: bool,
+    /// Keep the progress of the calibration in this folder until the job is done, and go on from what is there.
+    #[arg(long, value_name = "FOLDER")]
+    pub resume: Option<PathBuf>,
 }
 
 impl RunArgs {

@@ -52,9 +52,6 @@ pub struct Args {
     scores: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
-    /// Keep the progress of the calibration in this folder until the job is done, and go on from what is there.
-    #[arg(long, value_name = "FOLDER")]
-    resume: Option<PathBuf>,
     /// How to print the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
@@ -107,7 +104,7 @@ impl Args {
             patch: self.patch_out,
             force: self.force,
             provenance: !self.no_provenance,
-            resume: self.resume,
+            resume: self.run.resume,
             scores_out: self.scores_out,
             scores: self.scores,
             controls: self.controls.into(),

@@ -39,9 +39,6 @@ pub struct Score {
     recipe: RecipeArgs,
     #[command(flatten)]
     run: RunArgs,
-    /// Keep the progress of the calibration in this folder until the job is done, and go on from what is there.
-    #[arg(long, value_name = "FOLDER")]
-    resume: Option<PathBuf>,
     /// How to print the result.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
@@ -61,7 +58,7 @@ impl Score {
             shard: self.shard,
             swapped: !self.no_swapped,
             force: self.force,
-            resume: self.resume,
+            resume: self.run.resume,
             config,
         };
         let bars = Bars::new();

@@ -17,6 +17,7 @@ use super::site::Site;
 use crate::config::Config;
 use crate::onnx::{Graph, Hints, Linear, Model, Outputs, Source};
 use crate::report::{FileId, Scored};
+use crate::taps::Taps;
 use crate::uwm;
 
 /// Everything `score` is told.
@@ -128,19 +129,15 @@ fn write_shard(
     }
     let mut towers = vec![];
     for plan in plans {
-        // The same for all shards: what the whole group would be run with.
-        let all: Vec<usize> = plan.groups.iter().flat_map(|group| group.rows.iter().copied()).collect();
-        let (taps, batch) = data.with_pairs(plan.site.modality(), &all, |pairs| {
-            let measuring = Measuring::new(runner, plan.site, &plan.layers, pairs)?;
-            Ok::<_, Error>((measuring.taps, measuring.prepared.size))
-        })?;
+        let taps = Taps::new(plan.site.graph, &plan.layers)?;
         let numbers = data.concepts().1;
         let concepts = plan.groups.iter().map(|group| group.rows.iter().map(|&row| numbers[row]).collect()).collect();
         towers.push(ShardTower {
             scores: plan.header(data, runner)?,
             widths: taps.outputs.iter().map(|tap| tap.width).collect(),
             of_layer: taps.of_layer,
-            batch,
+            batch_size: runner.limits.batch_size,
+            memory_budget: runner.limits.memory_budget,
             concepts,
         });
     }

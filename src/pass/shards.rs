@@ -87,8 +87,10 @@ pub struct ShardTower {
     pub widths: Vec<usize>,
     /// The taps of each layer.
     pub of_layer: Vec<Vec<usize>>,
-    /// How many samples a run had.
-    pub batch: usize,
+    /// Samples a run, if that was said.
+    pub batch_size: Option<usize>,
+    /// What the activations could take: with it the samples a run follow, if they were not said.
+    pub memory_budget: usize,
     /// For each group, the number of each pair's concept.
     pub concepts: Vec<Vec<usize>>,
 }

@@ -28,6 +28,33 @@ pub fn rewrite(args: &[&str]) -> Command {
     command
 }
 
+/// A model of the zoo.
+pub fn zoo(name: &str) -> PathBuf {
+    root("tests/fixtures/zoo").join(name)
+}
+
+/// The command, in the project's folder.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("uwm-onnx").unwrap();
+    command.current_dir(root("")).args(args);
+    command
+}
+
+/// What it prints on both streams, and its exit code.
+pub fn output(args: &[&str]) -> (String, String, i32) {
+    let result = command(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(result.stdout), text(result.stderr), result.status.code().unwrap())
+}
+
+/// What `inspect` says of one file.
+pub fn inspect(args: &[&str]) -> Value {
+    let (stdout, stderr, code) = output(&[&["inspect", "--format", "json"], args].concat());
+    assert_eq!(code, 0, "{stderr}");
+    let mut value: Value = serde_json::from_str(&stdout).unwrap();
+    value["files"][0].take()
+}
+
 /// A Python that has a package: the one named by `UWM_TEST_PYTHON`, that which `tools/check.sh` makes, or `python3`.
 /// Without one the test fails: it would prove nothing. `UWM_TEST_WITHOUT_PYTHON=1` says that one knows.
 pub fn python(package: &str) -> Option<String> {
