@@ -31,7 +31,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration and evaluation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length)"
+            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length)"
         )
     )]
     Format {
@@ -63,6 +63,8 @@ pub struct Config {
     pub calibration: Option<DataRef>,
     /// Quadruplets to measure on; split `evaluation` unless named.
     pub evaluation: Option<DataRef>,
+    /// Quadruplets to choose by in a sweep; split `validation` unless named, of the evaluation's manifest unless given.
+    pub validation: Option<DataRef>,
     /// A zero-shot set.
     pub zero_shot: Option<PathBuf>,
     /// `tokenizer.json`
@@ -101,7 +103,10 @@ impl Config {
             return Err(Error::Format { path: path.to_owned(), reason });
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let data = [&mut config.calibration, &mut config.evaluation].into_iter().flatten().map(|d| &mut d.manifest);
+        let data = [&mut config.calibration, &mut config.evaluation, &mut config.validation]
+            .into_iter()
+            .flatten()
+            .map(|d| &mut d.manifest);
         let files = [&mut config.zero_shot, &mut config.tokenizer, &mut config.preprocessor].into_iter().flatten();
         for file in data.chain(files) {
             *file = folder.join(&*file);

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::batches::Runner;
-use super::data::Data;
-use super::evaluate::EmbeddedData;
+use super::evaluate::{EmbeddedData, EvaluationData, embed_side};
 use super::score::TowerPlan;
 use crate::onnx::{Modality, Replaced, Selection};
 use crate::report::{Against, Control, ControlKind, Verdict};
@@ -62,22 +61,22 @@ pub fn selections(plan: &TowerPlan, positions: &[Vec<u32>]) -> Vec<Selection> {
 /// If a tensor is not editable, or data or runtime fail.
 pub fn embed(
     runner: Runner,
-    data: &mut Data,
+    on: EvaluationData,
     plans: &[TowerPlan],
     edit: &ControlEdit,
     before: &EmbeddedData,
+    notes: &mut Vec<String>,
 ) -> Result<Option<EmbeddedData>, Error> {
     let mut embedded = before.clone();
     for (plan, positions) in plans.iter().zip(&edit.positions) {
         let Some(weights) = Replaced::new(plan.site.graph.model, &selections(plan, positions))? else {
-            data.notes.push(format!(
+            notes.push(format!(
                 "no controls: the edited weights of the {} tower exceed 2 GiB, which no graph can carry",
                 plan.site.modality()
             ));
             return Ok(None);
         };
-        let side = data.embed_side(runner, plan.site, Some(&weights), &edit.kind.to_string())?;
-        let Some(side) = side.map(Arc::new) else { return Ok(None) };
+        let side = Arc::new(embed_side(runner, plan.site, Some(&weights), on, &edit.kind.to_string())?);
         match plan.site.modality() {
             Modality::Text => embedded.text = side,
             Modality::Vision => embedded.image = side,

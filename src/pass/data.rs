@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::UNIX_EPOCH;
 
 use rayon::prelude::*;
@@ -12,12 +12,12 @@ use super::Error;
 use super::batches::Runner;
 use super::calibrate::{Calibrated, Calibration, Pairs, calibrate};
 use super::checkpoint::{Checkpoint, Checkpoints};
-use super::evaluate::{Bad, EmbeddedData, EmbeddedSide, EvaluationData, embed_side, measure};
+use super::evaluate::EvaluationData;
 use super::site::Site;
+use super::splits::Split;
 use crate::config::{Concepts, Config, Recipe};
-use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
-use crate::onnx::{self, Linear, Modality, Replaced, Source, sha256_of};
-use crate::safeground::Evaluation;
+use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer};
+use crate::onnx::{self, Linear, Modality, Source, sha256_of};
 use crate::uwm::Scoring;
 
 /// The data sets, read and checked.
@@ -25,13 +25,8 @@ pub struct Data {
     config: Config,
     tokenizer: Option<Tokenizer>,
     preprocessor: Option<Preprocessor>,
-    zero_shot: Option<ZeroShot>,
     /// Pairs to score with.
     pub calibration: Manifest,
-    /// Quadruplets to measure on.
-    pub evaluation: Option<Manifest>,
-    /// What is not measured, and why.
-    pub notes: Vec<String>,
     /// Hashes of the calibration pairs as the towers see them, text first.
     identities: [OnceLock<String>; 2],
 }
@@ -40,7 +35,7 @@ impl Data {
     /// Reads what the towers need and the configuration names.
     ///
     /// # Errors
-    /// If something is missing, broken, or in both splits.
+    /// If something is missing or broken.
     pub fn load(config: &Config, sites: &[(usize, Site)]) -> Result<Self, Error> {
         let has = |modality| sites.iter().find(|(_, site)| site.modality() == modality).map(|(_, site)| site);
         let missing =
@@ -66,40 +61,8 @@ impl Data {
             missing(&sites[0].1, "calibration data", "give a manifest with --calibration, or name it in uwm.yaml")
         })?;
         let calibration = Manifest::read(&calibration.manifest, calibration.split.as_deref().unwrap_or("calibration"))?;
-        let mut notes = vec![];
-        let (mut evaluation, mut zero_shot) = (None, None);
-        if tokenizer.is_none() || preprocessor.is_none() {
-            notes.push("not evaluated: SafeGround compares texts with images, and there is only one tower".to_owned());
-        } else if let Some((_, site)) = sites.iter().find(|(_, site)| !site.tower.pooled) {
-            notes.push(format!(
-                "not evaluated: the {} tower ends in '{}', which is a row a token and no embedding",
-                site.modality(),
-                site.tower.embedding
-            ));
-        } else if let Some(data) = &config.evaluation {
-            let read = Manifest::read(&data.manifest, data.split.as_deref().unwrap_or("evaluation"))?;
-            check_disjoint(&calibration, &read)?;
-            evaluation = Some(read);
-            zero_shot = config.zero_shot.as_deref().map(ZeroShot::read).transpose()?;
-            if zero_shot.is_none() {
-                notes.push("no zero-shot accuracy: no zero-shot set was given".to_owned());
-            }
-        } else {
-            notes.push(
-                "not evaluated: no evaluation data was given (--evaluation, or evaluation in uwm.yaml)".to_owned(),
-            );
-        }
         let identities = [OnceLock::new(), OnceLock::new()];
-        Ok(Self {
-            config: config.clone(),
-            tokenizer,
-            preprocessor,
-            calibration,
-            evaluation,
-            zero_shot,
-            notes,
-            identities,
-        })
+        Ok(Self { config: config.clone(), tokenizer, preprocessor, calibration, identities })
     }
 
     /// The calibration pairs in one pool, or apart by concept.
@@ -248,52 +211,11 @@ impl Data {
         Ok(json!([files, self.config.text.length.filter(|_| text)]))
     }
 
-    /// Embeds one modality of the evaluation set with its tower, as it is or with other weights; `None` where nothing
-    /// can be measured, which `notes` explain.
-    ///
-    /// # Errors
-    /// Those of [`embed_side`].
-    pub fn embed_side(
-        &self,
-        runner: Runner,
-        site: &Site,
-        weights: Option<&Replaced>,
-        when: &str,
-    ) -> Result<Option<EmbeddedSide>, Error> {
-        self.evaluation_data().map(|data| embed_side(runner, site, weights, data, when)).transpose()
-    }
-
-    /// Embeds the evaluation set with both towers; `None` where that cannot be done, which `notes` explain.
-    ///
-    /// # Errors
-    /// Those of [`embed_side`].
-    pub fn embed(&self, runner: Runner, sites: &[(usize, Site)], when: &str) -> Result<Option<EmbeddedData>, Error> {
-        let site = |modality| sites.iter().map(|(_, site)| site).find(|site| site.modality() == modality);
-        let (Some(text), Some(vision)) = (site(Modality::Text), site(Modality::Vision)) else { return Ok(None) };
-        // One model at a time.
-        let sides = (self.embed_side(runner, text, None, when)?, self.embed_side(runner, vision, None, when)?);
-        let (Some(text), Some(image)) = sides else { return Ok(None) };
-        EmbeddedData::new(Arc::new(text), Arc::new(image)).map(Some)
-    }
-
-    /// Measures several models on what all have embeddings for, which is noted if it is not all; and on how many
-    /// quadruplets that was.
-    ///
-    /// # Errors
-    /// Those of [`measure`].
-    pub fn measure(&mut self, models: &[&EmbeddedData]) -> Result<(Vec<Evaluation>, usize), Error> {
-        let left_out = models.iter().fold(Bad::default(), |all, model| all.or(&model.bad()));
-        let Some(data) = self.evaluation_data() else { return Ok((vec![], 0)) };
-        let measured = models.iter().map(|model| measure(model, data, &left_out)).collect::<Result<_, Error>>()?;
-        let kept = data.quadruplets.len() - left_out.quadruplets.len();
-        self.notes.extend(left_out.note());
-        Ok((measured, kept))
-    }
-
-    fn evaluation_data(&self) -> Option<EvaluationData<'_>> {
+    /// A split with what its samples are prepared with; `None` where one of the towers is not there.
+    pub fn on<'d>(&'d self, split: &'d Split) -> Option<EvaluationData<'d>> {
         Some(EvaluationData {
-            quadruplets: &self.evaluation.as_ref()?.rows,
-            zero_shot: self.zero_shot.as_ref(),
+            quadruplets: &split.quadruplets.rows,
+            zero_shot: split.zero_shot.as_ref(),
             tokenizer: self.tokenizer.as_ref()?,
             preprocessor: self.preprocessor.as_ref()?,
         })
@@ -338,23 +260,4 @@ fn stamp(path: &Path) -> Result<Value, Error> {
     let metadata = path.metadata().map_err(read)?;
     let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(json!([path.display().to_string(), metadata.len(), changed.map(|time| time.as_nanos().to_string())]))
-}
-
-/// Calibration must not meet evaluation.
-fn check_disjoint(calibration: &Manifest, evaluation: &Manifest) -> Result<(), Error> {
-    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let key = |q: &Quadruplet| (real(&q.safe_image), real(&q.unsafe_image), q.safe_text.clone());
-    let seen: std::collections::HashSet<_> = calibration.rows.iter().map(key).collect();
-    let shared = evaluation.rows.iter().filter(|q| seen.contains(&key(q))).count();
-    if shared == 0 {
-        return Ok(());
-    }
-    Err(Error::Conflict {
-        reason: format!(
-            "{shared} of {} evaluation quadruplets in {} are calibration data too",
-            evaluation.rows.len(),
-            evaluation.path.display()
-        ),
-        help: "an edit measured on what it was made from looks better than it is; give each row a split of its own",
-    })
 }

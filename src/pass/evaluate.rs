@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::Error;
 use super::batches::Runner;
 use super::embed::Embedder;
@@ -112,7 +114,7 @@ pub fn embed_side(
             not_safe = embedder.embed(&stage("unsafe images"), &images(|q| &q.unsafe_image))?;
             zero_shot = match data.zero_shot {
                 Some(set) => {
-                    let paths = set.images.iter().map(|(path, _)| path.clone()).collect();
+                    let paths = set.images.iter().map(|labelled| labelled.image.clone()).collect();
                     let images = embedder.embed(&stage("zero-shot images"), &Images::new(data.preprocessor, paths))?;
                     bad.images = images.bad;
                     Some(images.rows)
@@ -123,6 +125,42 @@ pub fn embed_side(
     }
     bad.quadruplets = &safe.bad | &not_safe.bad;
     Ok(EmbeddedSide { safe: safe.rows, not_safe: not_safe.rows, zero_shot, bad })
+}
+
+/// Embeds the data with both towers.
+///
+/// # Errors
+/// Those of [`embed_side`]; if the towers share no space.
+pub fn embed(
+    runner: Runner,
+    [text, vision]: [&Site; 2],
+    data: EvaluationData,
+    when: &str,
+) -> Result<EmbeddedData, Error> {
+    // One model at a time.
+    let text = embed_side(runner, text, None, data, when)?;
+    let image = embed_side(runner, vision, None, data, when)?;
+    EmbeddedData::new(Arc::new(text), Arc::new(image))
+}
+
+/// Measurements of several models on the same samples.
+pub struct Measurements {
+    /// A model each.
+    pub of: Vec<Evaluation>,
+    /// How many quadruplets.
+    pub quadruplets: usize,
+    /// What no model was measured on.
+    pub left_out: Bad,
+}
+
+/// Measures models on what all have embeddings for.
+///
+/// # Errors
+/// Those of [`measure`].
+pub fn measure_all(models: &[&EmbeddedData], data: EvaluationData) -> Result<Measurements, Error> {
+    let left_out = models.iter().fold(Bad::default(), |all, model| all.or(&model.bad()));
+    let of = models.par_iter().map(|model| measure(model, data, &left_out)).collect::<Result<_, Error>>()?;
+    Ok(Measurements { of, quadruplets: data.quadruplets.len() - left_out.quadruplets.len(), left_out })
 }
 
 impl EmbeddedData {
@@ -198,7 +236,7 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
                     help: "the model breaks down on all of them; check the export with its original framework",
                 });
             }
-            let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].1).collect();
+            let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].label).collect();
             let classified = classify(&images.select(&kept), &labels, prompts, zero.templates.len());
             Some(classified.map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })?)
         }

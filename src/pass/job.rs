@@ -100,6 +100,19 @@ impl Controls {
     }
 }
 
+/// What is to be written, and where.
+#[derive(Clone, Copy)]
+pub struct Destination<'a> {
+    /// The model that is edited.
+    pub model: &'a ModelFiles,
+    /// Where the edited file goes, or the folder for two.
+    pub output: &'a Path,
+    /// Where the patch goes, or the folder for two.
+    pub patch: Option<&'a Path>,
+    /// Whether existing outputs are replaced, and an edited model is edited again.
+    pub force: bool,
+}
+
 /// Where the files of one input go.
 pub struct Target {
     /// The edited model.
@@ -110,48 +123,47 @@ pub struct Target {
     pub patch: Option<PathBuf>,
 }
 
-/// Decides what goes where, and checks it before any work is done.
-///
-/// # Errors
-/// If an output may not or cannot be written.
-pub fn plan_files(job: &Job, models: &[Model], outputs: &mut Outputs) -> Result<Vec<Target>, Error> {
-    if let Some(edited) = models.iter().find(|model| is_edited(model)).filter(|_| !job.force) {
-        return Err(crate::onnx::Error::Edited { path: edited.path().to_owned() }.into());
-    }
-    if let ModelFiles::Pair { text, vision } = &job.model {
-        if text.file_name() == vision.file_name() {
-            return Err(Error::Conflict {
-                reason: format!("{} and {} have the same file name", text.display(), vision.display()),
-                help: "the outputs keep the inputs' names; edit the towers one after the other, each with an -o of its own",
-            });
+impl Destination<'_> {
+    /// Decides what goes where, and checks it before any work is done.
+    ///
+    /// # Errors
+    /// If an output may not or cannot be written.
+    pub fn plan(self, models: &[Model], outputs: &mut Outputs) -> Result<Vec<Target>, Error> {
+        if let Some(edited) = models.iter().find(|model| is_edited(model)).filter(|_| !self.force) {
+            return Err(crate::onnx::Error::Edited { path: edited.path().to_owned() }.into());
         }
-        for folder in std::iter::once(&job.output).chain(&job.patch) {
-            if !folder.is_dir() {
-                outputs.make_folder(folder)?;
+        if let ModelFiles::Pair { text, vision } = self.model {
+            if text.file_name() == vision.file_name() {
+                return Err(Error::Conflict {
+                    reason: format!("{} and {} have the same file name", text.display(), vision.display()),
+                    help: "the outputs keep the inputs' names; edit the towers one after the other, each with an -o of its own",
+                });
+            }
+            for folder in std::iter::once(self.output).chain(self.patch) {
+                if !folder.is_dir() {
+                    outputs.make_folder(folder)?;
+                }
             }
         }
+        let targets = models.iter().map(|model| self.target(model)).collect::<Result<Vec<_>, Error>>()?;
+        let inputs: Vec<&Path> = models.iter().map(Model::path).collect();
+        for (target, model) in targets.iter().zip(models) {
+            check(outputs, model, &target.names, &target.output, self.force)?;
+            if let Some(patch) = &target.patch {
+                check_plain(outputs, &inputs, patch, self.force)?;
+            }
+        }
+        Ok(targets)
     }
-    let place = |model: &Model| {
-        let input = model.path();
-        let (output, patch) = match &job.model {
-            ModelFiles::Single { .. } => (job.output.clone(), job.patch.clone()),
+
+    fn target(self, model: &Model) -> Result<Target, Error> {
+        let name = Path::new(model.path().file_name().unwrap_or_default());
+        let (output, patch) = match self.model {
+            ModelFiles::Single { .. } => (self.output.to_owned(), self.patch.map(Path::to_owned)),
             ModelFiles::Pair { .. } => {
-                let patch = Path::new(input.file_name().unwrap_or_default()).with_extension("uwm");
-                (job.output.join(input.file_name().unwrap_or_default()), job.patch.as_ref().map(|f| f.join(patch)))
+                (self.output.join(name), self.patch.map(|folder| folder.join(name.with_extension("uwm"))))
             }
         };
         Ok(Target { names: Names::for_output(model, &output)?, output, patch })
-    };
-    let targets = models.iter().map(place).collect::<Result<Vec<_>, Error>>()?;
-    let inputs: Vec<&Path> = models.iter().map(Model::path).collect();
-    if let Some(scores) = &job.scores_out {
-        check_plain(outputs, &inputs, scores, job.force)?;
     }
-    for (target, model) in targets.iter().zip(models) {
-        check(outputs, model, &target.names, &target.output, job.force)?;
-        if let Some(patch) = &target.patch {
-            check_plain(outputs, &inputs, patch, job.force)?;
-        }
-    }
-    Ok(targets)
 }

@@ -6,7 +6,7 @@ use super::folder::siblings;
 use super::job::ModelFiles;
 use super::score::TowerPlan;
 use super::site::Site;
-use crate::config::Config;
+use crate::config::{Config, Recipe};
 use crate::few::few;
 use crate::onnx::{Graph, Hints, Linear, Modality, find_towers};
 
@@ -29,18 +29,18 @@ pub struct Scene<'a> {
 ///
 /// # Errors
 /// If a layer that is wanted cannot be edited, or nothing is to be.
-pub fn plan_towers<'a>(scene: Scene<'a>, data: &mut Data, swapped: bool) -> Result<Vec<TowerPlan<'a>>, Error> {
+pub fn plan_towers<'a>(
+    scene: Scene<'a>,
+    data: &Data,
+    swapped: bool,
+    notes: &mut Vec<String>,
+) -> Result<Vec<TowerPlan<'a>>, Error> {
     let mut plans = vec![];
     for (file, site) in scene.sites.iter().filter(|(_, site)| scene.model.edits(site.modality())) {
         let Some(recipe) = scene.config.recipe(site.modality())? else { continue };
-        let layers = site.select(&recipe.layers)?;
-        data.notes.extend(overridable(site, &layers));
-        data.notes.extend(mixing(site));
-        data.notes.extend(site.convolutions(&recipe.layers));
-        let scorings = std::iter::once(recipe.scoring).chain(swapped.then(|| recipe.scoring.swapped())).collect();
-        let groups = data.groups(recipe.concepts);
-        data.check_concepts(&recipe)?;
-        plans.push(TowerPlan { file: *file, site, recipe, layers, scorings, groups });
+        let plan = plan_tower(*file, site, recipe, data, swapped)?;
+        notes.extend(remarks(&plan));
+        plans.push(plan);
     }
     if plans.is_empty() {
         let towers = few(scene.sites.iter().map(|(_, site)| site.modality()));
@@ -49,17 +49,45 @@ pub fn plan_towers<'a>(scene: Scene<'a>, data: &mut Data, swapped: bool) -> Resu
             help: "choose another --preset, or say `edit: true` for a tower in uwm.yaml",
         });
     }
-    data.notes.extend(left_out(scene, &plans)?);
-    for input in scene.model.inputs() {
-        let others = siblings(&input);
-        if !others.is_empty() {
-            data.notes.push(format!(
-                "not edited, though of the same model by their names: {}; `uwm-onnx apply --match layers` carries a patch over to them",
-                few(others.iter().map(|path| path.display()))
-            ));
-        }
-    }
+    notes.extend(left_out(scene, &plans)?);
+    notes.extend(unedited_siblings(scene.model));
     Ok(plans)
+}
+
+/// The plan of a recipe for a tower.
+///
+/// # Errors
+/// If a layer that is wanted cannot be edited, or the data lack what the score needs.
+pub fn plan_tower<'a>(
+    file: usize,
+    site: &'a Site<'a>,
+    recipe: Recipe,
+    data: &Data,
+    swapped: bool,
+) -> Result<TowerPlan<'a>, Error> {
+    let layers = site.select(&recipe.layers)?;
+    let scorings = std::iter::once(recipe.scoring).chain(swapped.then(|| recipe.scoring.swapped())).collect();
+    let groups = data.groups(recipe.concepts);
+    data.check_concepts(&recipe)?;
+    Ok(TowerPlan { file, site, recipe, layers, scorings, groups })
+}
+
+/// What the user should know of a plan.
+pub fn remarks(plan: &TowerPlan) -> impl Iterator<Item = String> {
+    let TowerPlan { site, layers, recipe, .. } = plan;
+    [overridable(site, layers), mixing(site), site.convolutions(&recipe.layers)].into_iter().flatten()
+}
+
+/// A word on files of the same model that are not edited.
+pub fn unedited_siblings(model: &ModelFiles) -> Vec<String> {
+    let others = model.inputs().into_iter().map(|input| siblings(&input)).filter(|others| !others.is_empty());
+    let note = |others: Vec<std::path::PathBuf>| {
+        format!(
+            "not edited, though of the same model by their names: {}; `uwm-onnx apply --match layers` carries a patch over to them",
+            few(others.iter().map(|path| path.display()))
+        )
+    };
+    others.map(note).collect()
 }
 
 /// A word on what is in the files or was said, and takes no part.

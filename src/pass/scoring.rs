@@ -51,12 +51,10 @@ pub fn score(job: &ScoreJob, runner: Runner) -> Result<Scored, Error> {
     let mut outputs = output(&models, &job.output, job.force)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
-    let config = Config { evaluation: None, ..job.config.clone() };
-    let mut data = Data::load(&config, &sites)?;
-    data.notes.clear();
-    let scene = Scene { model: &job.model, hints: &job.hints, config: &config, graphs: &graphs, sites: &sites };
-    let plans = plan_towers(scene, &mut data, job.swapped)?;
-    let mut notes = std::mem::take(&mut data.notes);
+    let data = Data::load(&job.config, &sites)?;
+    let mut notes = vec![];
+    let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
+    let plans = plan_towers(scene, &data, job.swapped, &mut notes)?;
     let file = outputs.create(&job.output)?;
     let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
     match job.shard {

@@ -20,6 +20,12 @@ pub struct Site<'m> {
     pub opaque: Vec<Opaque>,
 }
 
+/// The text and the vision tower, if both are there.
+pub fn both<'s, 'm>(sites: &'s [(usize, Site<'m>)]) -> Option<[&'s Site<'m>; 2]> {
+    let site = |tower| sites.iter().map(|(_, site)| site).find(|site| site.modality() == tower);
+    Some([site(Modality::Text)?, site(Modality::Vision)?])
+}
+
 impl<'m> Site<'m> {
     /// The towers of a graph, text first; hints win over what is found.
     ///

@@ -1,0 +1,125 @@
+//! The splits that models are measured on: what to choose by, and what to report.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::Error;
+use super::site::Site;
+use crate::config::{Config, DataRef};
+use crate::dataset::{Manifest, Quadruplet, ZeroShot};
+use crate::onnx::Modality;
+
+/// Quadruplets to measure on, and the zero-shot images that go with them.
+pub struct Split {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// The quadruplets.
+    pub quadruplets: Manifest,
+    /// The zero-shot set, if there is one.
+    pub zero_shot: Option<ZeroShot>,
+}
+
+/// What the result is measured on; `None` where that cannot be done, which `notes` explain.
+///
+/// # Errors
+/// If data are missing, broken or calibration data too.
+pub fn evaluation(
+    config: &Config,
+    sites: &[(usize, Site)],
+    calibration: &Manifest,
+    notes: &mut Vec<String>,
+) -> Result<Option<Split>, Error> {
+    if let Some(reason) = unfit(sites) {
+        notes.push(format!("not evaluated: {reason}"));
+        return Ok(None);
+    }
+    let Some(data) = &config.evaluation else {
+        notes.push("not evaluated: no evaluation data was given (--evaluation, or evaluation in uwm.yaml)".to_owned());
+        return Ok(None);
+    };
+    let name = data.split.as_deref().unwrap_or(EVALUATION);
+    let quadruplets = Manifest::read(&data.manifest, name)?;
+    check_disjoint(calibration, "calibration", &quadruplets, EVALUATION)?;
+    let zero_shot = config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
+    if zero_shot.is_none() {
+        notes.push(NO_ZERO_SHOT.to_owned());
+    }
+    Ok(Some(Split { name: EVALUATION, quadruplets, zero_shot }))
+}
+
+/// What to choose by and what to report, which share nothing: zero-shot images that name no split are dealt out, of
+/// each label every second one to choose by.
+///
+/// # Errors
+/// If one of them cannot be had, or they or the calibration data overlap.
+pub fn validation_and_evaluation(
+    config: &Config,
+    sites: &[(usize, Site)],
+    calibration: &Manifest,
+    notes: &mut Vec<String>,
+) -> Result<[Split; 2], Error> {
+    if let Some(reason) = unfit(sites) {
+        let help = "a sweep measures what it tries: give both towers, with their embeddings";
+        return Err(Error::Conflict { reason: format!("nothing can be measured: {reason}"), help });
+    }
+    let missing = |what, help| Error::Missing { what, model: sites[0].1.graph.model.path().to_owned(), help };
+    let evaluation = config.evaluation.as_ref().ok_or_else(|| {
+        missing("evaluation data", "give a manifest with --evaluation, or name it in uwm.yaml; a sweep reports on it")
+    })?;
+    let validation =
+        config.validation.clone().unwrap_or_else(|| DataRef { manifest: evaluation.manifest.clone(), split: None });
+    let names = [&validation, evaluation].map(|data| data.split.clone());
+    let [validation_name, evaluation_name] =
+        [names[0].as_deref().unwrap_or(VALIDATION), names[1].as_deref().unwrap_or(EVALUATION)];
+    let chosen_by = Manifest::read(&validation.manifest, validation_name)?;
+    let reported = Manifest::read(&evaluation.manifest, evaluation_name)?;
+    check_disjoint(calibration, "calibration", &chosen_by, VALIDATION)?;
+    check_disjoint(calibration, "calibration", &reported, EVALUATION)?;
+    check_disjoint(&chosen_by, VALIDATION, &reported, EVALUATION)?;
+    let zero_shot = match &config.zero_shot {
+        None => {
+            notes.push(NO_ZERO_SHOT.to_owned());
+            [None, None]
+        }
+        Some(path) => {
+            let all = ZeroShot::read(path)?.dealt_out([evaluation_name, validation_name]);
+            [Some(all.of(validation_name)?), Some(all.of(evaluation_name)?)]
+        }
+    };
+    let [by, on] = zero_shot;
+    Ok([
+        Split { name: VALIDATION, quadruplets: chosen_by, zero_shot: by },
+        Split { name: EVALUATION, quadruplets: reported, zero_shot: on },
+    ])
+}
+
+const EVALUATION: &str = "evaluation";
+const VALIDATION: &str = "validation";
+const NO_ZERO_SHOT: &str = "no zero-shot accuracy: no zero-shot set was given";
+
+/// Why nothing can be measured with these towers.
+fn unfit(sites: &[(usize, Site)]) -> Option<String> {
+    let has = |modality| sites.iter().any(|(_, site)| site.modality() == modality);
+    if !has(Modality::Text) || !has(Modality::Vision) {
+        return Some("SafeGround compares texts with images, and there is only one tower".to_owned());
+    }
+    let (_, site) = sites.iter().find(|(_, site)| !site.tower.pooled)?;
+    let (tower, end) = (site.modality(), &site.tower.embedding);
+    Some(format!("the {tower} tower ends in '{end}', which is a row a token and no embedding"))
+}
+
+/// What is chosen or made with some data must not be measured on the same.
+fn check_disjoint(first: &Manifest, of: &str, second: &Manifest, and: &str) -> Result<(), Error> {
+    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let key = |q: &Quadruplet| (real(&q.safe_image), real(&q.unsafe_image), q.safe_text.clone());
+    let seen: HashSet<_> = first.rows.iter().map(key).collect();
+    let shared = second.rows.iter().filter(|q| seen.contains(&key(q))).count();
+    if shared == 0 {
+        return Ok(());
+    }
+    let (all, path) = (second.rows.len(), second.path.display());
+    Err(Error::Conflict {
+        reason: format!("{shared} of {all} {and} quadruplets in {path} are {of} data too"),
+        help: "an edit measured on what it was made from looks better than it is; give each row a split of its own",
+    })
+}
