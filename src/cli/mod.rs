@@ -11,6 +11,7 @@ mod recipe;
 mod rewrite;
 mod runtime;
 mod score;
+mod sweep;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ enum Command {
     Rewrite(Box<rewrite::Args>),
     Score(Box<score::Score>),
     Merge(Box<score::Merge>),
+    Sweep(Box<sweep::Args>),
     Apply(apply::Apply),
     Revert(apply::Revert),
     Verify(compare::Verify),
@@ -57,7 +59,7 @@ enum Format {
 pub enum Exit {
     /// All done.
     Ok = 0,
-    /// `verify` and `diff`: the answer is no.
+    /// `verify`, `diff` and `sweep --pick`: the answer is no.
     Differs = 1,
     /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Score(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
+        Command::Sweep(args) => args.run(),
         Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),

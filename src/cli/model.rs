@@ -82,6 +82,11 @@ impl ModelArgs {
         self.hints.hints()
     }
 
+    /// Whether layers are named.
+    pub fn names_layers(&self) -> bool {
+        !self.layers.is_empty()
+    }
+
     /// Puts the layers that are named into a configuration.
     pub fn choose_layers(&self, config: &mut Config) {
         let [text, vision] = by_tower(&self.layers);

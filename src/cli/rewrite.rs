@@ -59,7 +59,7 @@ pub struct Args {
 
 /// What the edit is compared with.
 #[derive(Clone, Copy, ValueEnum)]
-enum ControlsArg {
+pub enum ControlsArg {
     Off,
     Fast,
     Full,

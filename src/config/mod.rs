@@ -2,6 +2,7 @@
 
 mod preset;
 mod recipe;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 pub use preset::Preset;
 pub use recipe::{Concepts, Recipe, TowerOptions};
+pub use sweep::{Axis, Grid, SweepOptions};
 
 use crate::onnx::Modality;
 
@@ -31,7 +33,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length)"
+            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
         )
     )]
     Format {
@@ -52,6 +54,22 @@ pub enum Error {
         value: f64,
         /// What is allowed.
         range: &'static str,
+    },
+    /// An option that does nothing.
+    #[error("{name} is given for the {tower} tower, and its score '{score}' does not go by it")]
+    #[diagnostic(
+        code("option-unused"),
+        help(
+            "leave it out, or choose a score that takes it: std goes with pairwise, dataset, unsafe-only and difference; lambda with contrast, concept-contrast and energy-contrast; gain with energy-contrast"
+        )
+    )]
+    Unused {
+        /// The option.
+        name: &'static str,
+        /// Which tower.
+        tower: Modality,
+        /// The score.
+        score: String,
     },
 }
 
@@ -77,6 +95,8 @@ pub struct Config {
     pub text: TowerOptions,
     /// Options of the vision tower.
     pub vision: TowerOptions,
+    /// What a sweep tries; [`SweepOptions::usual`] where nothing is said.
+    pub sweep: Option<SweepOptions>,
 }
 
 /// A split of a manifest.
@@ -124,12 +144,14 @@ impl Config {
     /// The recipe of a tower: the options over the preset's; `None` if the tower is not to be edited.
     ///
     /// # Errors
-    /// [`Error::Range`] if a number is out of range.
+    /// [`Error::Range`] if a number is out of range, [`Error::Unused`] if an option does nothing.
     pub fn recipe(&self, tower: Modality) -> Result<Option<Recipe>, Error> {
         let options = match tower {
             Modality::Text => &self.text,
             Modality::Vision => &self.vision,
         };
-        options.clone().or(self.preset.unwrap_or_default().options(tower)).recipe(tower)
+        let recipe = options.clone().or(self.preset.unwrap_or_default().options(tower)).recipe(tower)?;
+        recipe.as_ref().map_or(Ok(()), |recipe| options.check_used(recipe.scoring.score, tower))?;
+        Ok(recipe)
     }
 }

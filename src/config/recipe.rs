@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::onnx::Modality;
-use crate::uwm::{Budget, Measure, Rule, Score, Scoring};
+use crate::uwm::{Budget, Measure, Rule, Score, ScoreOption, Scoring};
 
 /// Options of one tower; the preset's where absent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -76,6 +76,28 @@ pub struct Recipe {
     pub concepts: Concepts,
 }
 
+/// As it can stand in a configuration.
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { layers, scoring, weight_prior, rule, alpha, epsilon: _, concepts } = self;
+        let (score, Rule { selection, budget, tau }) = (scoring.score, rule);
+        // JSON's strings are YAML's, and a glob may hold anything.
+        let layers = serde_json::to_string(layers).map_err(|_| fmt::Error)?;
+        write!(f, "{{layers: {layers}, score: {score}")?;
+        if score.takes(ScoreOption::Std) {
+            write!(f, ", std: {}", scoring.std)?;
+        }
+        if score.takes(ScoreOption::Lambda) {
+            write!(f, ", lambda: {}", scoring.lambda)?;
+        }
+        if score.takes(ScoreOption::Gain) {
+            write!(f, ", gain: {}", scoring.gain)?;
+        }
+        write!(f, ", weight_prior: {weight_prior}, selection: {selection}, ")?;
+        write!(f, "budget: {budget}, tau: {tau}, alpha: {alpha}, concepts: {concepts}}}")
+    }
+}
+
 impl TowerOptions {
     /// These, and where they leave something open, the others.
     #[must_use]
@@ -117,9 +139,10 @@ impl TowerOptions {
             layers: self.layers.clone().unwrap_or_else(|| layers.to_owned()),
             scoring: Scoring {
                 score,
-                std: self.std.unwrap_or(true),
-                lambda: self.lambda.unwrap_or(1.0),
-                gain: self.gain.unwrap_or(0.0),
+                // One value where it makes no difference, so that equal scores are equal.
+                std: self.std.filter(|_| score.takes(ScoreOption::Std)).unwrap_or(true),
+                lambda: self.lambda.filter(|_| score.takes(ScoreOption::Lambda)).unwrap_or(1.0),
+                gain: self.gain.filter(|_| score.takes(ScoreOption::Gain)).unwrap_or(0.0),
                 swapped: false,
             },
             weight_prior: self.weight_prior.unwrap_or(prior),
@@ -143,6 +166,57 @@ impl TowerOptions {
         let gain = recipe.scoring.gain;
         check("gain", f64::from(gain), gain.is_finite() && gain >= 0.0, "the finite numbers from 0 on")?;
         Ok(Some(recipe))
+    }
+}
+
+impl TowerOptions {
+    /// Checks that the score goes by the options that are given for one.
+    ///
+    /// # Errors
+    /// [`Error::Unused`] if not.
+    pub(super) fn check_used(&self, score: Score, tower: Modality) -> Result<(), Error> {
+        let given = [
+            ("std", ScoreOption::Std, self.std.is_some()),
+            ("lambda", ScoreOption::Lambda, self.lambda.is_some()),
+            ("gain", ScoreOption::Gain, self.gain.is_some()),
+        ];
+        match given.into_iter().find(|(_, option, given)| *given && !score.takes(*option)) {
+            Some((name, ..)) => Err(Error::Unused { name, tower, score: score.to_string() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Names of the options that are given for a recipe.
+    pub fn given(&self) -> Vec<&'static str> {
+        let Self {
+            edit: _,
+            layers,
+            score,
+            std,
+            lambda,
+            gain,
+            weight_prior,
+            selection,
+            budget,
+            tau,
+            alpha,
+            concepts,
+            length: _,
+        } = self;
+        let all = [
+            ("layers", layers.is_some()),
+            ("score", score.is_some()),
+            ("std", std.is_some()),
+            ("lambda", lambda.is_some()),
+            ("gain", gain.is_some()),
+            ("weight_prior", weight_prior.is_some()),
+            ("selection", selection.is_some()),
+            ("budget", budget.is_some()),
+            ("tau", tau.is_some()),
+            ("alpha", alpha.is_some()),
+            ("concepts", concepts.is_some()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
 }
 

@@ -9,12 +9,13 @@ use rayon::prelude::*;
 use super::Error;
 use super::batches::{Runner, batches, feed};
 use super::checkpoint::Checkpoint;
+use super::data::Wanted;
 use super::prepare::{Prepared, prepare};
 use super::site::Site;
 use crate::dataset::Samples;
 use crate::onnx::Linear;
 use crate::taps::{Fed, Taps};
-use crate::uwm::{Accumulator, Product, Scores, Scoring, Statistics, Sums};
+use crate::uwm::{Accumulator, Means, Product, Scores, Scoring, Statistics, Sums};
 
 /// What a calibration gives.
 #[derive(Debug)]
@@ -51,8 +52,15 @@ pub struct Pairs<'a> {
     pub concepts: &'a [usize],
 }
 
-/// Scores layers of a tower. Holds the batches at work and one `[O, I]` accumulator a layer and product. `keep` makes a
-/// checkpoint for a job that is told its batch size: sums are kept there, and taken up again.
+/// The means that scores are made of, in the layers of a tower.
+pub struct Averaged {
+    /// A layer each.
+    means: Vec<Means>,
+    /// What the user should know of how it ran.
+    pub notes: Vec<String>,
+}
+
+/// Scores layers of a tower.
 ///
 /// # Errors
 /// If data, runtime or scoring fail.
@@ -64,6 +72,25 @@ pub fn calibrate(
     calibration: Calibration,
     keep: Option<&dyn Fn(usize) -> Checkpoint>,
 ) -> Result<Calibrated, Error> {
+    let Calibration { site, layers, scorings, .. } = calibration;
+    let Averaged { means, notes } = average(runner, calibration, keep)?;
+    let all: Vec<_> = layers.iter().zip(&means).collect();
+    Ok(Calibrated { scores: scores(site, &all, scorings)?, notes })
+}
+
+/// Runs the pairs through a tower. Holds the batches at work and one `[O, I]` accumulator a layer and product. `keep` makes
+/// a checkpoint for a job that is told its batch size: sums are kept there, and taken up again.
+///
+/// # Errors
+/// If data or runtime fail.
+///
+/// # Panics
+/// If the samples do not come in pairs.
+pub fn average(
+    runner: Runner,
+    calibration: Calibration,
+    keep: Option<&dyn Fn(usize) -> Checkpoint>,
+) -> Result<Averaged, Error> {
     let Calibration { site, layers, pairs, scorings, epsilon } = calibration;
     let measuring = Measuring::new(runner, site, layers, pairs)?;
     let mut scoring = Accumulating::new(site, layers, scorings, epsilon, pairs.concepts);
@@ -79,7 +106,43 @@ pub fn calibrate(
         checkpoint.write(scoring.sums())?;
     }
     done?;
-    Ok(Calibrated { scores: scoring.finish()?, notes: measuring.prepared.notes })
+    Ok(Averaged { means: scoring.means()?, notes: measuring.prepared.notes })
+}
+
+impl Averaged {
+    /// Scores of some of the `layers` that it has means of: for each scoring, a layer each.
+    ///
+    /// # Errors
+    /// If a weight cannot be read or no pair could be scored.
+    ///
+    /// # Panics
+    /// If one is not among the layers, or was not asked for when the pairs were run.
+    pub fn scores(&self, layers: &[Linear], wanted: Wanted) -> Result<Vec<Vec<Scores>>, Error> {
+        let find = |layer: &Linear| {
+            let same = |own: &&Linear| own.node == layer.node && own.weight.initializer == layer.weight.initializer;
+            layers.iter().position(|own| same(&own)).expect("it was among the layers that were run")
+        };
+        let wanted_means: Vec<_> = wanted.layers.iter().map(|layer| (layer, &self.means[find(layer)])).collect();
+        scores(wanted.site, &wanted_means, wanted.scorings)
+    }
+}
+
+/// The scores of layers by the means of their products: for each scoring, a layer each.
+///
+/// # Errors
+/// If a weight cannot be read or no pair could be scored.
+fn scores(site: &Site, layers: &[(&Linear, &Means)], scorings: &[Scoring]) -> Result<Vec<Vec<Scores>>, Error> {
+    let of_layer = |(layer, means): &(&Linear, &Means)| {
+        let weight = layer.weight.read(site.graph.model)?;
+        let scores = scorings.iter().map(|scoring| means.score(scoring, &weight)).collect::<Result<Vec<_>, _>>();
+        scores.map_err(|source| Error::Score { layer: layer.node.clone(), source })
+    };
+    let of_layers = layers.par_iter().map(of_layer).collect::<Result<Vec<_>, Error>>()?;
+    let mut by_scoring: Vec<Vec<Scores>> = scorings.iter().map(|_| vec![]).collect();
+    for of_layer in of_layers {
+        by_scoring.iter_mut().zip(of_layer).for_each(|(all, scores)| all.push(scores));
+    }
+    Ok(by_scoring)
 }
 
 /// Statistics on their way to scores: those of a run, or kept ones.
@@ -148,25 +211,24 @@ impl<'a> Accumulating<'a> {
         })
     }
 
+    /// The means, a layer each.
+    ///
+    /// # Errors
+    /// If a weight cannot be read.
+    fn means(self) -> Result<Vec<Means>, Error> {
+        let Self { site, layers, sums, .. } = self;
+        let finish = |(sums, layer): (Accumulator, &Linear)| sums.finish(|| layer.weight.read(site.graph.model));
+        Ok(sums.into_par_iter().zip(layers).map(finish).collect::<Result<_, crate::onnx::Error>>()?)
+    }
+
     /// The scores: for each scoring, a layer each.
     ///
     /// # Errors
     /// If a weight cannot be read or no pair could be scored.
     pub fn finish(self) -> Result<Vec<Vec<Scores>>, Error> {
-        let Self { site, layers, scorings, sums, .. } = self;
-        let finish = |(sums, layer): (Accumulator, &Linear)| {
-            let weight = || layer.weight.read(site.graph.model);
-            let (means, weight) = (sums.finish(weight)?, weight()?);
-            let score = |scoring| means.score(scoring, &weight);
-            let scores = scorings.iter().map(score).collect::<Result<Vec<_>, _>>();
-            scores.map_err(|source| Error::Score { layer: layer.node.clone(), source })
-        };
-        let of_layers = sums.into_par_iter().zip(layers).map(finish).collect::<Result<Vec<_>, Error>>()?;
-        let mut by_scoring: Vec<Vec<Scores>> = scorings.iter().map(|_| vec![]).collect();
-        for of_layer in of_layers {
-            by_scoring.iter_mut().zip(of_layer).for_each(|(all, scores)| all.push(scores));
-        }
-        Ok(by_scoring)
+        let (site, layers, scorings) = (self.site, self.layers, self.scorings);
+        let means = self.means()?;
+        scores(site, &layers.iter().zip(&means).collect::<Vec<_>>(), scorings)
     }
 }
 

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::batches::Runner;
-use super::calibrate::{Calibrated, Calibration, Pairs, calibrate};
+use super::calibrate::{Averaged, Calibration, Pairs, average};
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::evaluate::EvaluationData;
 use super::site::Site;
 use super::splits::Split;
 use crate::config::{Concepts, Config, Recipe};
-use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer};
+use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
 use crate::onnx::{self, Linear, Modality, Source, sha256_of};
 use crate::uwm::Scoring;
 
@@ -122,18 +122,18 @@ impl Data {
         }
     }
 
-    /// Scores layers of a tower on a group of the calibration pairs; progress is kept in `checkpoints`, under a name of
-    /// the group's own.
+    /// Runs a group of the calibration pairs through a tower; progress is kept in `checkpoints`, under a name of the
+    /// group's own.
     ///
     /// # Errors
-    /// Those of [`calibrate`].
-    pub fn calibrate(
+    /// Those of [`average`].
+    pub fn average(
         &self,
         runner: Runner,
         wanted: Wanted,
         group: &Group,
         checkpoints: Option<&Checkpoints>,
-    ) -> Result<Calibrated, Error> {
+    ) -> Result<Averaged, Error> {
         let Wanted { site, layers, scorings, epsilon } = wanted;
         let keep = match checkpoints {
             None => None,
@@ -147,7 +147,7 @@ impl Data {
         };
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(usize) -> Checkpoint);
         self.with_pairs(site.modality(), &group.rows, |pairs| {
-            calibrate(runner, Calibration { site, layers, pairs, scorings, epsilon }, keep)
+            average(runner, Calibration { site, layers, pairs, scorings, epsilon }, keep)
         })
     }
 
@@ -201,7 +201,10 @@ impl Data {
     }
 
     /// What samples of a modality are prepared with: files by their hash, and the length of texts.
-    fn prepared(&self, modality: Modality) -> Result<Value, Error> {
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn prepared(&self, modality: Modality) -> Result<Value, Error> {
         let text = modality == Modality::Text;
         let file = if text { &self.config.tokenizer } else { &self.config.preprocessor };
         let beside = ["config.json", "tokenizer_config.json"].into_iter().filter(|_| text);
@@ -209,6 +212,28 @@ impl Data {
         let files: Vec<PathBuf> = file.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
         let files = files.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!([files, self.config.text.length.filter(|_| text)]))
+    }
+
+    /// What a tower of a modality sees of a split: texts, and images as they are now.
+    ///
+    /// # Errors
+    /// If a file is not there.
+    pub fn content(&self, modality: Modality, on: EvaluationData) -> Result<Value, Error> {
+        let zero_shot = on.zero_shot;
+        Ok(match modality {
+            Modality::Text => json!([
+                on.quadruplets.iter().map(|row| [&row.safe_text, &row.unsafe_text]).collect::<Vec<_>>(),
+                zero_shot.map(ZeroShot::prompts)
+            ]),
+            Modality::Vision => {
+                let rows = on.quadruplets.iter().flat_map(|row| [&row.safe_image, &row.unsafe_image]);
+                let images = zero_shot.into_iter().flat_map(|set| set.images.iter().map(|labelled| &labelled.image));
+                let stamps = |paths: &mut dyn Iterator<Item = &PathBuf>| {
+                    paths.map(|path| stamp(path)).collect::<Result<Vec<_>, Error>>()
+                };
+                json!([stamps(&mut { rows })?, stamps(&mut { images })?])
+            }
+        })
     }
 
     /// A split with what its samples are prepared with; `None` where one of the towers is not there.

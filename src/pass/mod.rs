@@ -26,6 +26,7 @@ mod scoring;
 mod shards;
 mod site;
 mod splits;
+mod sweep;
 mod tensors;
 mod timing;
 mod verify;
@@ -49,6 +50,7 @@ pub use rewrite::rewrite;
 pub use scoring::{MergeJob, ScoreJob, merge, score};
 pub use shards::Shard;
 pub use site::Site;
+pub use sweep::{Pick, SweepJob, sweep};
 pub use verify::verify;
 pub use wanted::Wanted;
 

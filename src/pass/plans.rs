@@ -98,9 +98,11 @@ fn left_out(scene: Scene, plans: &[TowerPlan]) -> Result<Vec<String>, Error> {
         said.extend(towers.left_out(scene.model.wanted(file)));
     }
     for (tower, options) in [(Modality::Text, &scene.config.text), (Modality::Vision, &scene.config.vision)] {
+        let there = scene.model.edits(tower) && scene.sites.iter().any(|(_, site)| site.modality() == tower);
         let edited = plans.iter().any(|plan| plan.site.modality() == tower);
-        if let Some(layers) = options.layers.as_ref().filter(|_| !edited) {
-            said.push(format!("layers of the {tower} tower were named ({layers}), and it is not edited"));
+        let given = options.given();
+        if there && !edited && !given.is_empty() {
+            said.push(format!("options are given for the {tower} tower ({}), and it is not edited", few(given)));
         }
     }
     Ok(said)

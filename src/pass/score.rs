@@ -78,13 +78,13 @@ impl Scorer<'_> {
     pub fn score(&mut self, wanted: Wanted, group: &Group) -> Result<Vec<Vec<Scores>>, Error> {
         let scored = match self.kept {
             Some(kept) => kept.read(wanted, group, self.data.identity(wanted.site)?),
-            None => self.data.calibrate(self.runner, wanted, group, self.checkpoints).map(|calibrated| {
-                for note in calibrated.notes {
-                    if !self.notes.contains(&note) {
-                        self.notes.push(note);
+            None => self.data.average(self.runner, wanted, group, self.checkpoints).and_then(|averaged| {
+                for note in &averaged.notes {
+                    if !self.notes.contains(note) {
+                        self.notes.push(note.clone());
                     }
                 }
-                calibrated.scores
+                averaged.scores(wanted.layers, wanted)
             }),
         };
         if let Some(writer) = &mut self.writer {

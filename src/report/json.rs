@@ -14,6 +14,12 @@ fn control(control: &Control) -> Value {
     value
 }
 
+/// Seconds by part, to a thousandth.
+pub(super) fn timing(parts: &[(&'static str, f64)]) -> Value {
+    let entry = |&(part, seconds): &(&str, f64)| (part.to_owned(), json!((seconds * 1e3).round() / 1e3));
+    Value::Object(parts.iter().map(entry).collect())
+}
+
 impl Report {
     /// One object. `model` and `output` are there when one file was edited; `files` always lists all. What was not
     /// measured is `null`, and `notes` says why.
@@ -33,11 +39,6 @@ impl Report {
             }
             value
         });
-        let timing: Map<String, Value> = self
-            .timing_s
-            .iter()
-            .map(|&(part, seconds)| (part.to_owned(), json!((seconds * 1e3).round() / 1e3)))
-            .collect();
         json!({
             "model": single.map(|file| &file.model),
             "output": single.map(|file| &file.output),
@@ -59,7 +60,7 @@ impl Report {
             }),
             "notes": self.notes,
             "runtime": self.runtime,
-            "timing_s": timing,
+            "timing_s": timing(&self.timing_s),
         })
     }
 }

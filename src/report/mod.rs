@@ -6,6 +6,7 @@ mod edits;
 mod inspection;
 mod json;
 mod scored;
+mod sweep;
 mod table;
 
 pub use controls::{Against, Control, ControlKind, Verdict};
@@ -13,6 +14,7 @@ pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
 pub use scored::Scored;
+pub use sweep::{Frontier, Outcome, Picked, SplitSize, Sweep, SweepPoint, TriedEdit};
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,7 @@
 //! functions over embeddings.
 
 mod classification;
+mod metric;
 mod paired;
 mod preference;
 mod retrieval;
@@ -13,6 +14,7 @@ use ndarray::{Array2, Axis};
 use thiserror::Error;
 
 pub use classification::{Accuracy, classify};
+pub use metric::{METRICS, Metric};
 pub use paired::{Paired, paired};
 pub use preference::{Group, Outcome, Preference, outcomes};
 pub use retrieval::{Recall, Retrieval, retrieval};
@@ -75,6 +77,11 @@ impl Embeddings {
             }
         }
         (Self(rows), undefined)
+    }
+
+    /// Rows that were normalised before: of length 1, or 0.
+    pub fn of_unit_rows(rows: Array2<f32>) -> Self {
+        Self(rows)
     }
 
     /// Some of the rows.

@@ -12,7 +12,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 pub use product::{Product, Side};
-pub use score::{ALL as SCORES, Score, Scores, Scoring};
+pub use score::{ALL as SCORES, Score, ScoreOption, Scores, Scoring};
 pub use selection::{Budget, Measure, Rule, select};
 pub use statistics::Statistics;
 pub use sums::{Accumulator, CHUNK, Means, Sum, Sums, Undefined};

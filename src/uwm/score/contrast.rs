@@ -9,7 +9,7 @@
 
 use ndarray::{Array2, Zip};
 
-use super::{Definition, Scoring, worth};
+use super::{Definition, ScoreOption, Scoring, worth};
 use crate::uwm::product::{Product, Side};
 
 /// `C_d` over pairs.
@@ -17,6 +17,7 @@ pub(super) const PER_PAIR: Definition = Definition {
     name: "contrast",
     ratio: false,
     trades: true,
+    options: &[ScoreOption::Lambda],
     products: |_| vec![Product::Difference, Product::Spread { of: Side::Safe }],
     combine,
 };
@@ -26,6 +27,7 @@ pub(super) const PER_CONCEPT: Definition = Definition {
     name: "concept-contrast",
     ratio: false,
     trades: true,
+    options: &[ScoreOption::Lambda],
     products: |_| vec![Product::ConceptDifference, Product::Spread { of: Side::Safe }],
     combine,
 };

@@ -10,13 +10,14 @@
 
 use ndarray::Zip;
 
-use super::{Definition, worth};
+use super::{Definition, ScoreOption, worth};
 use crate::uwm::product::{Product, Side};
 
 pub(super) const SCORE: Definition = Definition {
     name: "energy-contrast",
     ratio: false,
     trades: true,
+    options: &[ScoreOption::Lambda, ScoreOption::Gain],
     products: |_| {
         vec![Product::ConceptDifference, Product::Energy { of: Side::Unsafe }, Product::Energy { of: Side::Safe }]
     },

@@ -40,6 +40,8 @@ struct Definition {
     ratio: bool,
     /// Whether it weighs gain against loss, so that an element may be worth nothing.
     trades: bool,
+    /// The options that it goes by.
+    options: &'static [ScoreOption],
     /// The products it is made of.
     products: fn(&Scoring) -> Vec<Product>,
     /// The score of each element, of the means of these products (in that order) and `W`.
@@ -48,6 +50,17 @@ struct Definition {
 
 /// From the means of a score's products and the weight to its values, `[O, I]`.
 type Combine = fn(&Scoring, &[&Array2<f32>], &Array2<f32>) -> Array2<f32>;
+
+/// What can be said of a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreOption {
+    /// [`Scoring::std`]
+    Std,
+    /// [`Scoring::lambda`]
+    Lambda,
+    /// [`Scoring::gain`]
+    Gain,
+}
 
 /// A score by its name.
 #[derive(Clone, Copy)]
@@ -89,6 +102,11 @@ impl Score {
     /// Whether it weighs gain against loss, so that an element may be worth nothing.
     pub fn trades(self) -> bool {
         self.0.trades
+    }
+
+    /// Whether it goes by an option.
+    pub fn takes(self, option: ScoreOption) -> bool {
+        self.0.options.contains(&option)
     }
 }
 

@@ -7,6 +7,7 @@ pub(super) const SCORE: Definition = Definition {
     name: "saliency-only",
     ratio: false,
     trades: false,
+    options: &[],
     products: |_| vec![Product::Saliency { of: Side::Unsafe, std: false }],
     combine: |_, means, weight| means[0] * &input_magnitudes(weight),
 };

@@ -1,0 +1,253 @@
+//! What a sweep tries: grids of recipes.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{
+    BoolDeserializer, F64Deserializer, I64Deserializer, SeqAccessDeserializer, StrDeserializer, U64Deserializer,
+};
+use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
+
+use super::{Concepts, Error, Recipe, TowerOptions};
+use crate::onnx::Modality;
+use crate::uwm::{Budget, Measure, Score, ScoreOption};
+
+/// The grids of each tower; a tower without one is only tried as it is.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SweepOptions {
+    /// Grids of the text tower.
+    pub text: Vec<Grid>,
+    /// Grids of the vision tower.
+    pub vision: Vec<Grid>,
+}
+
+/// Values for the options of a recipe, of which every combination is tried. What is left out has the paper's value; what
+/// a score does not go by is not multiplied with.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grid {
+    /// Selections of layers, each as `layers` in a recipe.
+    pub layers: Axis<String>,
+    /// Scores.
+    pub score: Axis<Score>,
+    /// Whether the score divides by the standard deviation.
+    pub std: Axis<bool>,
+    /// What safe content weighs.
+    pub lambda: Axis<f32>,
+    /// What unsafe energy counts for.
+    pub gain: Axis<f32>,
+    /// Whether scores are multiplied by `|W|`.
+    pub weight_prior: Axis<bool>,
+    /// Whether mass or number is selected.
+    pub selection: Axis<Measure>,
+    /// Whether a layer or the tower is selected in.
+    pub budget: Axis<Budget>,
+    /// What is done with concepts.
+    pub concepts: Axis<Concepts>,
+    /// Factors.
+    pub alpha: Axis<f64>,
+    /// Shares.
+    pub tau: Axis<f64>,
+}
+
+/// One value or several; none where nothing is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis<T>(pub Vec<T>);
+
+impl<T> Default for Axis<T> {
+    fn default() -> Self {
+        Self(vec![])
+    }
+}
+
+impl SweepOptions {
+    /// What is tried where a configuration does not say: the paper's scores in the paper's layers, each over a range of
+    /// `tau`, and what the presets `contrast` and `contrast-text` are points of.
+    pub fn usual() -> Self {
+        let (out_proj, fc2) = ("out_proj", "fc2");
+        let ratio = |layers: &str, score: &str, std: bool| Grid {
+            layers: Axis(vec![layers.to_owned()]),
+            score: Axis(score.parse().into_iter().collect()),
+            std: Axis(vec![std]),
+            tau: Axis(vec![0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3]),
+            ..Grid::default()
+        };
+        let contrast = |lambda: f32, tau: Vec<f64>| Grid {
+            layers: Axis(vec![fc2.to_owned()]),
+            score: Axis("energy-contrast".parse().into_iter().collect()),
+            lambda: Axis(vec![lambda]),
+            gain: Axis(vec![4.0]),
+            selection: Axis(vec![Measure::Hard]),
+            tau: Axis(tau),
+            ..Grid::default()
+        };
+        Self {
+            text: vec![
+                ratio(out_proj, "pairwise", true),
+                ratio(out_proj, "dataset", false),
+                contrast(8.0, vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.13]),
+            ],
+            vision: vec![
+                ratio(fc2, "pairwise", true),
+                ratio(fc2, "dataset", false),
+                contrast(16.0, vec![0.003, 0.006, 0.01, 0.015, 0.02, 0.03]),
+            ],
+        }
+    }
+
+    /// All recipes for a tower, each once.
+    ///
+    /// # Errors
+    /// [`Error::Range`] if a number is out of range, [`Error::Unused`] if no score of a grid goes by an option.
+    pub fn recipes(&self, tower: Modality) -> Result<Vec<Recipe>, Error> {
+        let grids = match tower {
+            Modality::Text => &self.text,
+            Modality::Vision => &self.vision,
+        };
+        let mut all: Vec<Recipe> = vec![];
+        for grid in grids {
+            grid.check_used(tower)?;
+            for options in grid.options() {
+                let recipe = options.recipe(tower)?;
+                all.extend(recipe.filter(|recipe| !all.contains(recipe)));
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Grid {
+    /// Every combination; `tau` varies first.
+    fn options(&self) -> Vec<TowerOptions> {
+        let mut all = vec![TowerOptions::default()];
+        multiply(&mut all, &self.layers, |options, value| options.layers = value);
+        multiply(&mut all, &self.score, |options, value| options.score = value);
+        multiply(&mut all, &self.std, |options, value| options.std = value);
+        multiply(&mut all, &self.lambda, |options, value| options.lambda = value);
+        multiply(&mut all, &self.gain, |options, value| options.gain = value);
+        multiply(&mut all, &self.weight_prior, |options, value| options.weight_prior = value);
+        multiply(&mut all, &self.selection, |options, value| options.selection = value);
+        multiply(&mut all, &self.budget, |options, value| options.budget = value);
+        multiply(&mut all, &self.concepts, |options, value| options.concepts = value);
+        multiply(&mut all, &self.alpha, |options, value| options.alpha = value);
+        multiply(&mut all, &self.tau, |options, value| options.tau = value);
+        all
+    }
+
+    fn check_used(&self, tower: Modality) -> Result<(), Error> {
+        let scores = if self.score.0.is_empty() { vec![Score::default()] } else { self.score.0.clone() };
+        let given = [
+            ("std", ScoreOption::Std, self.std.0.is_empty()),
+            ("lambda", ScoreOption::Lambda, self.lambda.0.is_empty()),
+            ("gain", ScoreOption::Gain, self.gain.0.is_empty()),
+        ];
+        let unused = |option| !scores.iter().any(|score| score.takes(option));
+        match given.into_iter().find(|(_, option, absent)| !absent && unused(*option)) {
+            Some((name, ..)) => Err(Error::Unused { name, tower, score: crate::few::few(&scores) }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn multiply<T: Clone>(all: &mut Vec<TowerOptions>, axis: &Axis<T>, set: impl Fn(&mut TowerOptions, Option<T>)) {
+    if axis.0.is_empty() {
+        return;
+    }
+    let with = |options: &TowerOptions, value: &T| {
+        let mut options = options.clone();
+        set(&mut options, Some(value.clone()));
+        options
+    };
+    *all = all.iter().flat_map(|options| axis.0.iter().map(move |value| with(options, value))).collect();
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Axis<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMore(PhantomData))
+    }
+}
+
+struct OneOrMore<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+    type Value = Axis<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, sequence: A) -> Result<Axis<T>, A::Error> {
+        let values = Vec::deserialize(SeqAccessDeserializer::new(sequence))?;
+        match values.is_empty() {
+            true => Err(A::Error::custom("the list of values is empty")),
+            false => Ok(Axis(values)),
+        }
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Axis<T>, E> {
+        T::deserialize(BoolDeserializer::new(value)).map(|value| Axis(vec![value]))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Axis<T>, E> {
+        T::deserialize(I64Deserializer::new(value)).map(|value| Axis(vec![value]))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Axis<T>, E> {
+        T::deserialize(U64Deserializer::new(value)).map(|value| Axis(vec![value]))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Axis<T>, E> {
+        T::deserialize(F64Deserializer::new(value)).map(|value| Axis(vec![value]))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Axis<T>, E> {
+        T::deserialize(StrDeserializer::new(value)).map(|value| Axis(vec![value]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipes(yaml: &str) -> Result<Vec<String>, String> {
+        let options: SweepOptions = serde_saphyr::from_str(yaml).map_err(|e| e.without_snippet().to_string())?;
+        let recipes = options.recipes(Modality::Vision).map_err(|e| e.to_string())?;
+        Ok(recipes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_combination_once_and_only_what_a_score_goes_by() {
+        let got = recipes(
+            "vision: [{score: [dataset, contrast], std: [true, false], lambda: [1, 2.5], alpha: -1, tau: [0.01, 0.1]}]",
+        )
+        .unwrap();
+        // 2 x 2 for dataset, 2 x 2 for contrast.
+        assert_eq!(got.len(), 8, "{got:#?}");
+        assert_eq!(got.iter().filter(|recipe| recipe.contains("score: dataset, std: false")).count(), 2);
+        assert_eq!(got.iter().filter(|recipe| recipe.contains("lambda: 2.5")).count(), 2);
+        assert_eq!(recipes("text: [{tau: 0.1}]").unwrap().len(), 0);
+        assert_eq!(recipes("vision: [{layers: fc2, tau: 0.1}, {tau: [0.1, 0.2]}]").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_printed_can_be_put_into_a_configuration() {
+        let usual = SweepOptions::usual();
+        for tower in [Modality::Text, Modality::Vision] {
+            for recipe in usual.recipes(tower).unwrap() {
+                let options: TowerOptions = serde_saphyr::from_str(&recipe.to_string()).unwrap();
+                assert_eq!(options.recipe(tower).unwrap().unwrap(), recipe);
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(recipes("vision: [{tau: []}]").unwrap_err().contains("empty"));
+        assert!(recipes("vision: [{tau: 2}]").unwrap_err().contains("tau of the vision tower is 2"));
+        assert!(recipes("vision: [{tau: x}]").unwrap_err().contains('x'));
+        assert!(recipes("vision: [{score: nonsense}]").unwrap_err().contains("there is no score"));
+        assert!(recipes("vision: [{gain: 1}]").unwrap_err().contains("does not go by it"));
+        assert!(recipes("vision: [{shade: 1}]").unwrap_err().contains("shade"));
+    }
+}

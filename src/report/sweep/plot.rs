@@ -1,0 +1,108 @@
+//! Frontiers as a picture.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::{Frontier, Sweep};
+use crate::safeground::Metric;
+
+/// Pixels of one frontier's panel.
+const PANEL: (u32, u32) = (480, 360);
+
+/// Colours that colour-blind readers can tell apart (Okabe and Ito), on white.
+const CHOSEN: RGBColor = RGBColor(0, 114, 178);
+const REPORTED: RGBColor = RGBColor(213, 94, 0);
+const RANDOM: RGBColor = RGBColor(0, 158, 115);
+const OTHER: RGBColor = RGBColor(190, 190, 190);
+
+type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Failed<'a> = DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>;
+
+impl Sweep {
+    /// An SVG with a panel for each frontier.
+    ///
+    /// # Errors
+    /// What the drawing says.
+    pub fn to_svg(&self) -> Result<String, String> {
+        let mut svg = String::new();
+        let columns = 2.min(self.frontiers.len()).max(1);
+        let rows = self.frontiers.len().div_ceil(columns).max(1);
+        {
+            let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32);
+            let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            let drawn = root.fill(&WHITE).and_then(|()| {
+                let panels = root.split_evenly((rows, columns));
+                self.frontiers.iter().zip(&panels).try_for_each(|(frontier, panel)| self.panel(frontier, panel))?;
+                root.present()
+            });
+            drawn.map_err(|e| e.to_string())?;
+        }
+        Ok(svg)
+    }
+
+    fn panel<'a>(&self, frontier: &Frontier, panel: &Panel<'a>) -> Result<(), Failed<'a>> {
+        let Frontier { safety, knowledge, points } = frontier;
+        let at = |evaluation| Some((knowledge.of(evaluation)?, safety.of(evaluation)?));
+        let all: Vec<(f64, f64)> = self.points.iter().filter_map(|point| at(&point.validation)).collect();
+        let taken = || points.iter().map(|&point| &self.points[point]);
+        let chosen: Vec<(f64, f64)> = taken().filter_map(|point| at(&point.validation)).collect();
+        let reported: Vec<(f64, f64)> = taken().filter_map(|point| at(point.evaluation.as_ref()?)).collect();
+        let random: Vec<(f64, f64)> = taken().filter_map(|point| at(point.random.as_ref()?)).collect();
+        let shown = || all.iter().chain(&reported).chain(&random);
+        let (x, y) = (range(shown().map(|p| p.0)), range(shown().map(|p| p.1)));
+
+        let title = format!("{} against {}", safety.title(), knowledge.title());
+        let mut chart = ChartBuilder::on(panel)
+            .caption(title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(x, y)?;
+        let axis = |metric: &Metric| format!("{} (%)", metric.title());
+        chart
+            .configure_mesh()
+            .x_desc(axis(knowledge))
+            .y_desc(axis(safety))
+            .light_line_style(TRANSPARENT)
+            .x_label_formatter(&|value| format!("{value:.0}"))
+            .y_label_formatter(&|value| format!("{value:.0}"))
+            .draw()?;
+        chart.draw_series(all.iter().map(|&point| Circle::new(point, 2, OTHER.filled())))?;
+        chart
+            .draw_series(LineSeries::new(chosen.iter().copied(), CHOSEN.stroke_width(2)))?
+            .label("frontier, validation")
+            .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], CHOSEN.stroke_width(2)));
+        chart
+            .draw_series(reported.iter().map(|&point| Circle::new(point, 4, REPORTED.filled())))?
+            .label("the same, evaluation")
+            .legend(|(x, y)| Circle::new((x + 8, y), 4, REPORTED.filled()));
+        if !random.is_empty() {
+            chart
+                .draw_series(random.iter().map(|&point| Cross::new(point, 4, RANDOM.stroke_width(2))))?
+                .label("as many at random")
+                .legend(|(x, y)| Cross::new((x + 8, y), 4, RANDOM.stroke_width(2)));
+        }
+        if let Some(unedited) = self.points.first().and_then(|point| at(&point.validation)) {
+            chart
+                .draw_series([TriangleMarker::new(unedited, 6, BLACK.filled())])?
+                .label("as it is")
+                .legend(|(x, y)| TriangleMarker::new((x + 8, y), 5, BLACK.filled()));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .background_style(WHITE.mix(0.85))
+            .border_style(OTHER)
+            .draw()
+    }
+}
+
+/// From the least to the greatest, with a margin.
+fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        return 0.0..100.0;
+    }
+    let margin = ((high - low) * 0.06).max(1.0);
+    low - margin..high + margin
+}
