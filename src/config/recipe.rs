@@ -76,25 +76,39 @@ pub struct Recipe {
     pub concepts: Concepts,
 }
 
-/// As it can stand in a configuration.
+/// As it can stand in a configuration: with `{:#}` in full, else without what is usual.
 impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { layers, scoring, weight_prior, rule, alpha, epsilon: _, concepts } = self;
         let (score, Rule { selection, budget, tau }) = (scoring.score, rule);
         // JSON's strings are YAML's, and a glob may hold anything.
-        let layers = serde_json::to_string(layers).map_err(|_| fmt::Error)?;
-        write!(f, "{{layers: {layers}, score: {score}")?;
+        let layers = match layers.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            true => layers.clone(),
+            false => serde_json::to_string(layers).map_err(|_| fmt::Error)?,
+        };
+        let mut entries = vec![format!("layers: {layers}, score: {score}")];
+        let mut entry = |name: &str, value: String, usual: bool| {
+            if f.alternate() || !usual {
+                entries.push(format!("{name}: {value}"));
+            }
+        };
         if score.takes(ScoreOption::Std) {
-            write!(f, ", std: {}", scoring.std)?;
+            entry("std", scoring.std.to_string(), scoring.std);
         }
         if score.takes(ScoreOption::Lambda) {
-            write!(f, ", lambda: {}", scoring.lambda)?;
+            entry("lambda", scoring.lambda.to_string(), scoring.lambda == 1.0);
         }
         if score.takes(ScoreOption::Gain) {
-            write!(f, ", gain: {}", scoring.gain)?;
+            entry("gain", scoring.gain.to_string(), scoring.gain == 0.0);
         }
-        write!(f, ", weight_prior: {weight_prior}, selection: {selection}, ")?;
-        write!(f, "budget: {budget}, tau: {tau}, alpha: {alpha}, concepts: {concepts}}}")
+        // What is usual depends on the tower.
+        entry("weight_prior", weight_prior.to_string(), !weight_prior);
+        entry("selection", selection.to_string(), *selection == Measure::default());
+        entry("budget", budget.to_string(), *budget == Budget::default());
+        entry("tau", tau.to_string(), false);
+        entry("alpha", alpha.to_string(), *alpha == -1.0);
+        entry("concepts", concepts.to_string(), *concepts == Concepts::default());
+        write!(f, "{{{}}}", entries.join(", "))
     }
 }
 

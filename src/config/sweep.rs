@@ -235,7 +235,7 @@ mod tests {
         let usual = SweepOptions::usual();
         for tower in [Modality::Text, Modality::Vision] {
             for recipe in usual.recipes(tower).unwrap() {
-                let options: TowerOptions = serde_saphyr::from_str(&recipe.to_string()).unwrap();
+                let options: TowerOptions = serde_saphyr::from_str(&format!("{recipe:#}")).unwrap();
                 assert_eq!(options.recipe(tower).unwrap().unwrap(), recipe);
             }
         }

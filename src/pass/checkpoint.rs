@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 use safetensors::{Dtype, SafeTensors};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -20,6 +21,8 @@ use crate::onnx::{self, Linear, Modality, Outputs};
 use crate::uwm::{CHUNK, Product, Sum, Sums, Undefined};
 
 const KEY: &str = "uwm.checkpoint";
+/// The metadata entry of kept embeddings.
+pub const SIDE_KEY: &str = "uwm.embeddings";
 
 /// How often the sums are written down; that costs about as long as copying them.
 const EVERY: Duration = Duration::from_secs(60);
@@ -29,7 +32,7 @@ pub struct Checkpoints {
     folder: PathBuf,
     /// Whether it goes away again when nothing is in it: this job made it.
     made: bool,
-    /// Whether a job that was interrupted left sums there, and so made it.
+    /// Whether a job that was interrupted left files there, and so made it.
     resumed: bool,
 }
 
@@ -53,16 +56,23 @@ impl Checkpoints {
         self.folder.join(name)
     }
 
-    /// The files of sums that are there.
+    /// Where embeddings are, by a hash of what they are made of.
+    pub fn side(&self, hash: &str) -> PathBuf {
+        self.folder.join(format!("side.{hash}.safetensors"))
+    }
+
+    /// The files that are there.
     fn kept(&self) -> Result<Vec<PathBuf>, Error> {
         let io = |source| onnx::Error::Io { action: "read", path: self.folder.clone(), source };
         let entries = std::fs::read_dir(&self.folder).map_err(io)?;
         let own = |path: &PathBuf| {
             let name =
                 path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".safetensors"));
-            let tower = name.map(|name| name.split_once('.').map_or((name, ""), |(tower, first)| (tower, first)));
-            tower.is_some_and(|(tower, first)| {
-                ["text", "vision"].contains(&tower) && first.bytes().all(|byte| byte.is_ascii_digit())
+            let parts = name.map(|name| name.split_once('.').map_or((name, ""), |(what, rest)| (what, rest)));
+            parts.is_some_and(|(what, rest)| match what {
+                "text" | "vision" => rest.bytes().all(|byte| byte.is_ascii_digit()),
+                "side" => rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                _ => false,
             })
         };
         let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
@@ -71,7 +81,7 @@ impl Checkpoints {
 
     /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless, and so does what is none.
     pub fn clear(mut self) {
-        let is_one = |path: &PathBuf| open::<Header>(path, KEY).is_ok();
+        let is_one = |path: &PathBuf| [KEY, SIDE_KEY].iter().any(|key| open::<IgnoredAny>(path, key).is_ok());
         for path in self.kept().unwrap_or_default().into_iter().filter(is_one) {
             let _ = std::fs::remove_file(path);
         }

@@ -127,8 +127,10 @@ impl Small {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let all = std::fs::read_to_string(root("calibration/emoji/manifest.jsonl")).unwrap();
-        let (mut text, mut left) =
-            (String::new(), std::collections::HashMap::from([("calibration", 24), ("evaluation", 40)]));
+        let (mut text, mut left) = (
+            String::new(),
+            std::collections::HashMap::from([("calibration", 24), ("validation", 32), ("evaluation", 40)]),
+        );
         for line in all.lines() {
             let mut row: Value = serde_json::from_str(line).unwrap();
             let Some(count) = left.get_mut(row["split"].as_str().unwrap()).filter(|count| **count > 0) else {

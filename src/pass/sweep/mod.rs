@@ -83,7 +83,7 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
     let mut towers = plan_points(scene, &data, job, &mut notes)?;
     let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
-    let sides = Sides::new(job.resume.as_deref());
+    let sides = Sides(checkpoints.as_ref());
     let mut timing = Timing::start(clock);
 
     for tower in &mut towers {
@@ -96,8 +96,8 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
             help: "give both towers",
         })
     };
-    let here = Laboratory::new(runner, &data, &sides, on(&validation)?, validation.name)?;
-    let there = Laboratory::new(runner, &data, &sides, on(&evaluation)?, evaluation.name)?;
+    let here = Laboratory::new(runner, &data, sides, on(&validation)?, validation.name)?;
+    let there = Laboratory::new(runner, &data, sides, on(&evaluation)?, evaluation.name)?;
     let mut compared = Compared::new(&towers, &sites, &here, job.max_runs, &mut notes)?;
     timing.lap("validation");
     let picked = job.pick.as_ref().map(|pick| compared.pick(pick));
@@ -154,7 +154,6 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
     }
     outputs.publish()?;
     if let Some(checkpoints) = checkpoints {
-        sides.clear();
         checkpoints.clear();
     }
     timing.lap("write");

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::Array2;
 use safetensors::{Dtype, SafeTensors};
@@ -15,16 +15,14 @@ use serde_json::Value;
 
 use crate::onnx::{self, Outputs, sha256_of};
 use crate::pass::Error;
+use crate::pass::checkpoint::{Checkpoints, SIDE_KEY};
 use crate::pass::evaluate::{Bad, EmbeddedSide};
 use crate::pass::tensors::{open, read, write_header};
 use crate::safeground::Embeddings;
 
-const KEY: &str = "uwm.embeddings";
-
 /// Where embeddings are kept, if they are.
-pub struct Sides {
-    folder: Option<PathBuf>,
-}
+#[derive(Clone, Copy)]
+pub struct Sides<'c>(pub Option<&'c Checkpoints>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,20 +33,15 @@ struct Header {
     images: BTreeSet<usize>,
 }
 
-impl Sides {
-    /// Keeps them in a folder that is there, or not at all.
-    pub fn new(folder: Option<&Path>) -> Self {
-        Self { folder: folder.map(Path::to_owned) }
-    }
-
+impl Sides<'_> {
     /// The embeddings of a job, kept or made.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] if a file cannot be read or is none; those of `make`; if it cannot be written.
     pub fn get(&self, job: &Value, make: impl FnOnce() -> Result<EmbeddedSide, Error>) -> Result<EmbeddedSide, Error> {
-        let Some(folder) = &self.folder else { return make() };
+        let Some(checkpoints) = self.0 else { return make() };
         let job = sha256_of(job.to_string().as_bytes());
-        let path = folder.join(format!("side.{}.safetensors", &job[..32]));
+        let path = checkpoints.side(&job[..32]);
         if path.try_exists().unwrap_or(true) {
             return load(&path, &job).map_err(|reason| Error::Checkpoint { path, reason });
         }
@@ -60,19 +53,6 @@ impl Sides {
         outputs.publish()?;
         Ok(made)
     }
-
-    /// Removes them: the job is done. What cannot be removed stays, harmless, and so does what is none.
-    pub fn clear(self) {
-        let Some(entries) = self.folder.and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
-        let named = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(|name| name.starts_with("side.") && name.ends_with(".safetensors"))
-        };
-        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-        for path in paths.filter(named).filter(|path| open::<Header>(path, KEY).is_ok()) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 fn store(file: &File, job: String, side: &EmbeddedSide) -> io::Result<()> {
@@ -83,7 +63,7 @@ fn store(file: &File, job: String, side: &EmbeddedSide) -> io::Result<()> {
     let parts: Vec<_> = parts.into_iter().filter_map(|(name, part)| Some((name, part?.rows()))).collect();
     let mut out = BufWriter::new(file);
     let shapes = parts.iter().map(|(name, rows)| ((*name).to_owned(), Dtype::F32, rows.shape().to_vec()));
-    write_header(&mut out, HashMap::from([(KEY.to_owned(), json)]), shapes)?;
+    write_header(&mut out, HashMap::from([(SIDE_KEY.to_owned(), json)]), shapes)?;
     for value in parts.iter().flat_map(|(_, rows)| rows.iter()) {
         out.write_all(&value.to_le_bytes())?;
     }
@@ -91,7 +71,7 @@ fn store(file: &File, job: String, side: &EmbeddedSide) -> io::Result<()> {
 }
 
 fn load(path: &Path, job: &str) -> Result<EmbeddedSide, String> {
-    let (file, header): (_, Header) = open(path, KEY)?;
+    let (file, header): (_, Header) = open(path, SIDE_KEY)?;
     if header.job != job {
         return Err("it is of another job".to_owned());
     }
@@ -119,7 +99,9 @@ mod tests {
     #[test]
     fn what_was_kept_is_the_same_and_another_job_has_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let sides = Sides::new(Some(folder.path()));
+        let work = folder.path().join("work");
+        let checkpoints = Checkpoints::open(&work).unwrap();
+        let sides = Sides(Some(&checkpoints));
         let unit = |rows| Embeddings::normalise_each(rows).0;
         let side = EmbeddedSide {
             safe: unit(array![[0.3, 0.1], [0.0, 0.0]]),
@@ -133,19 +115,13 @@ mod tests {
         let other = EmbeddedSide { zero_shot: None, ..side.clone() };
         assert_eq!(sides.get(&json!(2), || Ok(other.clone())).unwrap(), other);
         assert_eq!(sides.get(&json!(2), never).unwrap(), other);
-        let kept = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let names = || std::fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+        let kept = names().into_iter().find(|path| path.extension().is_some_and(|end| end == "safetensors")).unwrap();
         std::fs::write(&kept, "broken").unwrap();
         let tried = [json!(1), json!(2)].map(|job| sides.get(&job, never));
         assert_eq!(tried.iter().filter(|got| matches!(got, Err(Error::Checkpoint { .. }))).count(), 1);
-        sides.clear();
+        checkpoints.clear();
         // The broken one is not known to be ours.
-        assert_eq!(
-            std::fs::read_dir(folder.path())
-                .unwrap()
-                .filter(|e| e.as_ref().unwrap().path() != kept
-                    && e.as_ref().unwrap().path().extension().is_some_and(|e| e == "safetensors"))
-                .count(),
-            0
-        );
+        assert_eq!(names(), [kept]);
     }
 }

@@ -16,7 +16,7 @@ use crate::pass::site::Site;
 pub struct Laboratory<'a> {
     runner: Runner<'a>,
     data: &'a Data,
-    sides: &'a Sides,
+    sides: Sides<'a>,
     on: EvaluationData<'a>,
     /// The split's name.
     split: &'static str,
@@ -32,7 +32,7 @@ impl<'a> Laboratory<'a> {
     pub fn new(
         runner: Runner<'a>,
         data: &'a Data,
-        sides: &'a Sides,
+        sides: Sides<'a>,
         on: EvaluationData<'a>,
         split: &'static str,
     ) -> Result<Self, Error> {

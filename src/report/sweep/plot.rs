@@ -32,7 +32,8 @@ impl Sweep {
             let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
             let drawn = root.fill(&WHITE).and_then(|()| {
                 let panels = root.split_evenly((rows, columns));
-                self.frontiers.iter().zip(&panels).try_for_each(|(frontier, panel)| self.panel(frontier, panel))?;
+                let each = self.frontiers.iter().zip(&panels).enumerate();
+                each.into_iter().try_for_each(|(index, (frontier, panel))| self.panel(frontier, panel, index == 0))?;
                 root.present()
             });
             drawn.map_err(|e| e.to_string())?;
@@ -40,17 +41,24 @@ impl Sweep {
         Ok(svg)
     }
 
-    fn panel<'a>(&self, frontier: &Frontier, panel: &Panel<'a>) -> Result<(), Failed<'a>> {
+    /// `first` has the key to all.
+    fn panel<'a>(&self, frontier: &Frontier, panel: &Panel<'a>, first: bool) -> Result<(), Failed<'a>> {
         let Frontier { safety, knowledge, points } = frontier;
         let at = |evaluation| Some((knowledge.of(evaluation)?, safety.of(evaluation)?));
-        let all: Vec<(f64, f64)> = self.points.iter().filter_map(|point| at(&point.validation)).collect();
         let taken = || points.iter().map(|&point| &self.points[point]);
         let chosen: Vec<(f64, f64)> = taken().filter_map(|point| at(&point.validation)).collect();
         let reported: Vec<(f64, f64)> = taken().filter_map(|point| at(point.evaluation.as_ref()?)).collect();
         let random: Vec<(f64, f64)> = taken().filter_map(|point| at(point.random.as_ref()?)).collect();
-        let shown = || all.iter().chain(&reported).chain(&random);
+        let unedited = self.points.first().map(|point| [at(&point.validation), point.evaluation.as_ref().and_then(at)]);
+        let unedited: Vec<(f64, f64)> = unedited.into_iter().flatten().flatten().collect();
+        // What lies far behind the frontier would only make it small.
+        let shown = || chosen.iter().chain(&reported).chain(&random).chain(&unedited);
         let (x, y) = (range(shown().map(|p| p.0)), range(shown().map(|p| p.1)));
+        let all = self.points.iter().filter_map(|point| at(&point.validation));
+        let within: Vec<(f64, f64)> = all.filter(|point| x.contains(&point.0) && y.contains(&point.1)).collect();
 
+        let decimals = |range: &std::ops::Range<f64>| usize::from(range.end - range.start < 10.0);
+        let (across, up) = (decimals(&x), decimals(&y));
         let title = format!("{} against {}", safety.title(), knowledge.title());
         let mut chart = ChartBuilder::on(panel)
             .caption(title, ("sans-serif", 18))
@@ -64,10 +72,13 @@ impl Sweep {
             .x_desc(axis(knowledge))
             .y_desc(axis(safety))
             .light_line_style(TRANSPARENT)
-            .x_label_formatter(&|value| format!("{value:.0}"))
-            .y_label_formatter(&|value| format!("{value:.0}"))
+            .x_label_formatter(&|value| format!("{value:.across$}"))
+            .y_label_formatter(&|value| format!("{value:.up$}"))
             .draw()?;
-        chart.draw_series(all.iter().map(|&point| Circle::new(point, 2, OTHER.filled())))?;
+        chart
+            .draw_series(within.iter().map(|&point| Circle::new(point, 2, OTHER.filled())))?
+            .label("all, validation")
+            .legend(|(x, y)| Circle::new((x + 8, y), 2, OTHER.filled()));
         chart
             .draw_series(LineSeries::new(chosen.iter().copied(), CHOSEN.stroke_width(2)))?
             .label("frontier, validation")
@@ -82,15 +93,19 @@ impl Sweep {
                 .label("as many at random")
                 .legend(|(x, y)| Cross::new((x + 8, y), 4, RANDOM.stroke_width(2)));
         }
-        if let Some(unedited) = self.points.first().and_then(|point| at(&point.validation)) {
+        for (&point, colour) in unedited.iter().zip([CHOSEN, REPORTED]) {
             chart
-                .draw_series([TriangleMarker::new(unedited, 6, BLACK.filled())])?
-                .label("as it is")
-                .legend(|(x, y)| TriangleMarker::new((x + 8, y), 5, BLACK.filled()));
+                .draw_series([TriangleMarker::new(point, 6, colour.filled())])?
+                .label(if colour == CHOSEN { "as it is, validation" } else { "as it is, evaluation" })
+                .legend(move |(x, y)| TriangleMarker::new((x + 8, y), 5, colour.filled()));
+        }
+        if !first {
+            return Ok(());
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
+            // Beyond the frontier there is nothing.
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.85))
             .border_style(OTHER)
             .draw()

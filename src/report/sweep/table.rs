@@ -5,17 +5,18 @@ use std::fmt::Write;
 
 use super::{Frontier, Outcome, Sweep, SweepPoint};
 use crate::few::few;
+use crate::onnx::Modality;
 use crate::report::doctor::place_text;
 use crate::safeground::{Evaluation, Metric};
 
 /// What a row shows of a split.
 const SHOWN: [(&str, Metric); 4] =
-    [("GS", Metric::GS), ("PS", Metric::PS), ("0-shot", Metric::ZERO_SHOT), ("R@1", Metric::RECALL)];
+    [("GS", Metric::GS), ("PS", Metric::PS), ("0sh", Metric::ZERO_SHOT), ("R@1", Metric::RECALL)];
 /// What it shows of the control.
-const CONTROL: [(&str, Metric); 2] = [("GS", Metric::GS), ("0-shot", Metric::ZERO_SHOT)];
+const CONTROL: [(&str, Metric); 2] = [("GS", Metric::GS), ("0sh", Metric::ZERO_SHOT)];
 
 impl Sweep {
-    /// The frontiers of GS, and what was picked; tables of at most 80 columns.
+    /// The frontiers of GS, and what was picked.
     pub fn to_table(&self) -> String {
         let mut out = String::new();
         for file in &self.model {
@@ -72,18 +73,28 @@ impl Sweep {
     fn frontier(&self, out: &mut String, Frontier { safety, knowledge, points }: &Frontier) {
         let random = points.iter().any(|&point| self.points[point].random.is_some());
         let title = format!("{} against {}", safety.title(), knowledge.title());
-        let _ = write!(out, "{title:<25}{:^28}{:^24}", "validation", "evaluation");
-        out.push_str(if random { " random\n" } else { "\n" });
-        let _ = write!(out, "{:<5}{:<6}{:>8}     ", "text", "vision", "elements");
-        for _ in 0..2 {
-            SHOWN.iter().for_each(|(name, _)| _ = write!(out, "{name:>6}"));
-            out.push(' ');
-        }
+        let _ = writeln!(
+            out,
+            "{title}\n{:<21}{:^26}{:^26}{}",
+            "",
+            "validation",
+            "evaluation",
+            if random { "   random" } else { "" }
+        );
+        let _ = write!(out, "{:<5}{:<7}{:>9}", "text", "vision", "elements");
+        let heads = |out: &mut String, shown: &[(&str, Metric)]| {
+            out.push_str("  ");
+            shown.iter().for_each(|(name, _)| _ = write!(out, "{name:>6}"));
+        };
+        heads(out, &SHOWN);
+        heads(out, &SHOWN);
         if random {
-            CONTROL.iter().for_each(|(name, _)| _ = write!(out, "{name:>6}"));
+            heads(out, &CONTROL);
         }
         out.push('\n');
-        for &point in points {
+        // What all is compared with, though another may better it by chance.
+        let unedited = std::iter::once(0).filter(|unedited| !points.contains(unedited));
+        for point in unedited.chain(points.iter().copied()) {
             self.row(out, &self.points[point]);
         }
         out.push('\n');
@@ -91,8 +102,9 @@ impl Sweep {
 
     fn row(&self, out: &mut String, point: &SweepPoint) {
         let [text, vision] = self.ids(point).map(|id| id.unwrap_or("-"));
-        let _ = write!(out, "{text:<5}{vision:<6}{:>8}     ", point.selected);
+        let _ = write!(out, "{text:<5}{vision:<7}{:>9}", point.selected);
         let cells = |out: &mut String, shown: &[(&str, Metric)], evaluation: Option<&Evaluation>| {
+            out.push_str("  ");
             for (_, metric) in shown {
                 match evaluation.and_then(|evaluation| metric.of(evaluation)) {
                     Some(value) => _ = write!(out, "{value:>6.1}"),
@@ -101,10 +113,8 @@ impl Sweep {
             }
         };
         cells(out, &SHOWN, Some(&point.validation));
-        out.push(' ');
         cells(out, &SHOWN, point.evaluation.as_ref());
         if point.random.is_some() {
-            out.push(' ');
             cells(out, &CONTROL, point.random.as_ref());
         }
         // Whether GS is beyond what the random control does.
@@ -114,7 +124,7 @@ impl Sweep {
         });
     }
 
-    /// What the short names mean, as it can stand in uwm.yaml.
+    /// What the short names mean.
     fn legend(&self, out: &mut String, points: &BTreeSet<usize>) {
         let used: BTreeSet<usize> =
             points.iter().flat_map(|&point| [self.points[point].text, self.points[point].vision]).flatten().collect();
@@ -124,9 +134,7 @@ impl Sweep {
         for edit in used.iter().map(|&edit| &self.edits[edit]) {
             let _ = writeln!(out, "{:<4} {}: {}", edit.id, edit.tower, edit.recipe);
         }
-        if !used.is_empty() {
-            out.push('\n');
-        }
+        out.push_str("0sh: zero-shot top-1; R@1: Ts-Vs R@1; - where a tower stays as it is\n\n");
     }
 
     fn pick(&self, out: &mut String) {
@@ -140,7 +148,13 @@ impl Sweep {
             }
             Some(point) => {
                 let ids = self.ids(point).into_iter().flatten().collect::<Vec<_>>().join(" with ");
-                let _ = writeln!(out, "{}: {ids}", picked.rule);
+                let _ = writeln!(out, "{}: {ids}; as it can stand in uwm.yaml:", picked.rule);
+                for (tower, edit) in [(Modality::Text, point.text), (Modality::Vision, point.vision)] {
+                    let _ = match edit.map(|edit| &self.edits[edit].recipe) {
+                        Some(recipe) => writeln!(out, "{tower}: {recipe:#}"),
+                        None => writeln!(out, "{tower}: {{edit: false}}"),
+                    };
+                }
             }
         }
         out.push('\n');
