@@ -262,7 +262,9 @@ fn presets_and_options_go_over_the_configuration() {
     );
     refused(&[MODEL, "--score", "nonsense"], "there is no score 'nonsense'; there are pairwise");
     refused(&[MODEL, "--tau", "vision:1"], "error[option-range]");
-    refused(&[MODEL, "--lambda", "vision:-1"], "error[option-range]");
+    refused(&[MODEL, "--lambda", "vision:-1", "--score", "contrast"], "error[option-range]");
+    refused(&[MODEL, "--lambda", "vision:2"], "error[option-unused]: lambda is given for the vision tower");
+    refused(&[MODEL, "--score", "contrast", "--std", "true"], "error[option-unused]: std is given for the");
     let plain = std::fs::read_to_string(small.path("manifest.jsonl")).unwrap();
     small.write("manifest.jsonl", &plain.replace("\"concept\"", "\"former\""));
     refused(&[MODEL, "--concepts", "each"], "names no concepts");

@@ -1,5 +1,7 @@
 //! Points that no other point betters.
 
+use std::collections::VecDeque;
+
 /// A point as a frontier sees it: more of the first two is better, less of the third.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
@@ -35,7 +37,8 @@ pub fn frontier(places: &[Place]) -> Vec<usize> {
 /// The order in which `count` steps of a scale are tried: the middle one first, then the middles of what is left, so that
 /// any beginning covers the scale.
 pub fn coarse_to_fine(count: usize) -> Vec<usize> {
-    let mut parts = std::collections::VecDeque::from([0..count]);
+    let mut parts = VecDeque::new();
+    parts.push_back(0..count);
     let mut order = vec![];
     while let Some(part) = parts.pop_front().filter(|_| order.len() < count) {
         if part.is_empty() {
