@@ -73,10 +73,10 @@ impl SweepOptions {
             tau: Axis(vec![0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3]),
             ..Grid::default()
         };
-        let contrast = |lambda: f32, tau: Vec<f64>| Grid {
+        let contrast = |lambda: Vec<f32>, tau: Vec<f64>| Grid {
             layers: Axis(vec![fc2.to_owned()]),
             score: Axis("energy-contrast".parse().into_iter().collect()),
-            lambda: Axis(vec![lambda]),
+            lambda: Axis(lambda),
             gain: Axis(vec![4.0]),
             selection: Axis(vec![Measure::Hard]),
             tau: Axis(tau),
@@ -86,12 +86,12 @@ impl SweepOptions {
             text: vec![
                 ratio(out_proj, "pairwise", true),
                 ratio(out_proj, "dataset", false),
-                contrast(8.0, vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.13]),
+                contrast(vec![8.0], vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.13]),
             ],
             vision: vec![
                 ratio(fc2, "pairwise", true),
                 ratio(fc2, "dataset", false),
-                contrast(16.0, vec![0.003, 0.006, 0.01, 0.015, 0.02, 0.03]),
+                contrast(vec![16.0, 32.0], vec![0.003, 0.006, 0.01, 0.015, 0.02, 0.03]),
             ],
         }
     }

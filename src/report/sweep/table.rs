@@ -12,6 +12,8 @@ use crate::safeground::{Evaluation, Metric};
 /// What a row shows of a split.
 const SHOWN: [(&str, Metric); 4] =
     [("GS", Metric::GS), ("PS", Metric::PS), ("0sh", Metric::ZERO_SHOT), ("R@1", Metric::RECALL)];
+/// Points of knowledge that may be lost.
+const LOSSES: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0];
 /// What it shows of the control.
 const CONTROL: [(&str, Metric); 2] = [("GS", Metric::GS), ("0sh", Metric::ZERO_SHOT)];
 
@@ -30,6 +32,7 @@ impl Sweep {
             named.extend(frontier.points.iter().copied());
         }
         named.extend(self.picked.iter().filter_map(|picked| picked.point));
+        self.by_score(&mut out);
         self.legend(&mut out, &named);
         self.pick(&mut out);
         for note in &self.notes {
@@ -96,6 +99,37 @@ impl Sweep {
         let unedited = std::iter::once(0).filter(|unedited| !points.contains(unedited));
         for point in unedited.chain(points.iter().copied()) {
             self.row(out, &self.points[point]);
+        }
+        out.push('\n');
+    }
+
+    /// What points of one score alone reach within limits, and what all do.
+    fn by_score(&self, out: &mut String) {
+        let frontier = self.frontiers.iter().find(|frontier| frontier.safety == Metric::GS);
+        let Some((Frontier { safety, knowledge, .. }, unedited)) = frontier.zip(self.points.first()) else { return };
+        let scores: BTreeSet<String> = self.edits.iter().map(|edit| edit.recipe.scoring.score.to_string()).collect();
+        if scores.len() < 2 {
+            return;
+        }
+        let of = |metric: &Metric, point: &SweepPoint| metric.of(&point.validation);
+        let best = |score: Option<&str>, loss: f64| {
+            let own =
+                |edit: usize| score.is_none_or(|score| self.edits[edit].recipe.scoring.score.to_string() == score);
+            let points = self.points.iter().filter(|point| [point.text, point.vision].into_iter().flatten().all(own));
+            let least = of(knowledge, unedited)? - loss;
+            let kept = points.filter(|point| of(knowledge, point).is_some_and(|value| value >= least));
+            kept.filter_map(|point| of(safety, point)).max_by(f64::total_cmp)
+        };
+        let _ = writeln!(out, "{} on validation, within a loss of {}", safety.title(), knowledge.title());
+        let _ = write!(out, "{:<21}", "score");
+        LOSSES.iter().for_each(|loss| _ = write!(out, "{:>6}", format!("{loss}")));
+        out.push('\n');
+        for score in scores.iter().map(|score| Some(score.as_str())).chain([None]) {
+            let _ = write!(out, "{:<21}", score.unwrap_or("all"));
+            for loss in LOSSES {
+                let _ = write!(out, "{:>6.1}", best(score, loss).unwrap_or(f64::NAN));
+            }
+            out.push('\n');
         }
         out.push('\n');
     }
