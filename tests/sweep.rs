@@ -177,6 +177,19 @@ fn frontiers_are_chosen_on_validation_and_reported_on_evaluation() {
         assert_eq!(point["random"].is_null(), !best.contains(&index) || index == 0, "{index}");
         assert_eq!(point["verdict"].is_null(), point["random"].is_null());
     }
+    let of = sweep["reach"]["of"].as_array().unwrap();
+    assert_eq!(
+        of.iter().map(|row| row["score"].as_str()).collect::<Vec<_>>(),
+        [Some("dataset"), Some("energy-contrast"), Some("pairwise"), None]
+    );
+    let whole = of[3]["best"].as_array().unwrap();
+    for (index, loss) in sweep["reach"]["losses"].as_array().unwrap().iter().enumerate() {
+        let left = points[0]["validation"]["zero_shot"].as_f64().unwrap() - loss.as_f64().unwrap();
+        let kept = points.iter().filter(|point| point["validation"]["zero_shot"].as_f64().unwrap() >= left);
+        let best = kept.map(|point| point["validation"]["GS"].as_f64().unwrap()).fold(0.0, f64::max);
+        assert_eq!(whole[index], best);
+        assert!(of.iter().all(|row| row["best"][index].as_f64().unwrap() <= best));
+    }
     let svg = std::fs::read_to_string(small.path("sweep.svg")).unwrap();
     assert!(svg.trim_end().ends_with("</svg>"));
     for title in ["GS against zero-shot top-1", "PS against Ts-Vs R@1", "as many at random", "frontier, validation"] {

@@ -14,7 +14,7 @@ pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
 pub use scored::Scored;
-pub use sweep::{Frontier, Outcome, Picked, SplitSize, Sweep, SweepPoint, TriedEdit};
+pub use sweep::{Frontier, Outcome, Picked, Reach, SplitSize, Sweep, SweepPoint, TriedEdit};
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@ mod compare;
 mod frontier;
 mod pick;
 mod points;
+mod reach;
 mod sides;
 mod trials;
 
@@ -126,6 +127,7 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
         calibration_pairs: data.calibration.rows.len(),
         validation: size(&validation),
         evaluation: size(&evaluation),
+        reach: reach::reach(&edits, &points),
         edits,
         points,
         frontiers,

@@ -30,6 +30,8 @@ pub struct Sweep {
     pub points: Vec<SweepPoint>,
     /// The best of them.
     pub frontiers: Vec<Frontier>,
+    /// What single scores reach.
+    pub reach: Option<Reach>,
     /// What was to be picked, and what was.
     pub picked: Option<Picked>,
     /// Times an edited tower embedded the validation split, and the evaluation split.
@@ -111,6 +113,19 @@ pub struct Frontier {
     pub points: Vec<usize>,
 }
 
+/// What points of one score reach, on the validation split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reach {
+    /// This is reached,
+    pub safety: Metric,
+    /// where no more of this is lost
+    pub knowledge: Metric,
+    /// than so many points.
+    pub losses: Vec<f64>,
+    /// With one score in both towers, and with any.
+    pub of: Vec<(Option<String>, Vec<Option<f64>>)>,
+}
+
 /// The answer to `--pick`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picked {
@@ -158,6 +173,12 @@ impl Sweep {
             "edits": self.edits.iter().map(TriedEdit::to_json).collect::<Vec<_>>(),
             "points": self.points.iter().map(point).collect::<Vec<_>>(),
             "frontiers": self.frontiers.iter().map(frontier).collect::<Vec<_>>(),
+            "reach": self.reach.as_ref().map(|reach| json!({
+                "safety": reach.safety.to_string(),
+                "knowledge": reach.knowledge.to_string(),
+                "losses": reach.losses,
+                "of": reach.of.iter().map(|(score, best)| json!({"score": score, "best": best})).collect::<Vec<_>>(),
+            })),
             "picked": self.picked.as_ref().map(|picked| json!({
                 "rule": picked.rule,
                 "point": picked.point,

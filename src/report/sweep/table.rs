@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::{Frontier, Outcome, Sweep, SweepPoint};
+use super::{Frontier, Outcome, Reach, Sweep, SweepPoint};
 use crate::few::few;
 use crate::onnx::Modality;
 use crate::report::doctor::place_text;
@@ -12,8 +12,6 @@ use crate::safeground::{Evaluation, Metric};
 /// What a row shows of a split.
 const SHOWN: [(&str, Metric); 4] =
     [("GS", Metric::GS), ("PS", Metric::PS), ("0sh", Metric::ZERO_SHOT), ("R@1", Metric::RECALL)];
-/// Points of knowledge that may be lost.
-const LOSSES: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0];
 /// What it shows of the control.
 const CONTROL: [(&str, Metric); 2] = [("GS", Metric::GS), ("0sh", Metric::ZERO_SHOT)];
 
@@ -103,31 +101,19 @@ impl Sweep {
         out.push('\n');
     }
 
-    /// What points of one score alone reach within limits, and what all do.
     fn by_score(&self, out: &mut String) {
-        let frontier = self.frontiers.iter().find(|frontier| frontier.safety == Metric::GS);
-        let Some((Frontier { safety, knowledge, .. }, unedited)) = frontier.zip(self.points.first()) else { return };
-        let scores: BTreeSet<String> = self.edits.iter().map(|edit| edit.recipe.scoring.score.to_string()).collect();
-        if scores.len() < 2 {
-            return;
-        }
-        let of = |metric: &Metric, point: &SweepPoint| metric.of(&point.validation);
-        let best = |score: Option<&str>, loss: f64| {
-            let own =
-                |edit: usize| score.is_none_or(|score| self.edits[edit].recipe.scoring.score.to_string() == score);
-            let points = self.points.iter().filter(|point| [point.text, point.vision].into_iter().flatten().all(own));
-            let least = of(knowledge, unedited)? - loss;
-            let kept = points.filter(|point| of(knowledge, point).is_some_and(|value| value >= least));
-            kept.filter_map(|point| of(safety, point)).max_by(f64::total_cmp)
-        };
+        let Some(Reach { safety, knowledge, losses, of }) = &self.reach else { return };
         let _ = writeln!(out, "{} on validation, within a loss of {}", safety.title(), knowledge.title());
         let _ = write!(out, "{:<21}", "score");
-        LOSSES.iter().for_each(|loss| _ = write!(out, "{:>6}", format!("{loss}")));
+        losses.iter().for_each(|loss| _ = write!(out, "{loss:>6}"));
         out.push('\n');
-        for score in scores.iter().map(|score| Some(score.as_str())).chain([None]) {
-            let _ = write!(out, "{:<21}", score.unwrap_or("all"));
-            for loss in LOSSES {
-                let _ = write!(out, "{:>6.1}", best(score, loss).unwrap_or(f64::NAN));
+        for (score, best) in of {
+            let _ = write!(out, "{:<21}", score.as_deref().unwrap_or("all"));
+            for best in best {
+                match best {
+                    Some(best) => _ = write!(out, "{best:>6.1}"),
+                    None => _ = write!(out, "{:>6}", "-"),
+                }
             }
             out.push('\n');
         }
