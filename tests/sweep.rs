@@ -244,13 +244,11 @@ fn a_stopped_sweep_goes_on() {
     let small = scene();
     let (work, json) = (small.path("work"), small.path("sweep.json"));
     let args = ["sweep", MODEL, "--backend", "tract", "--config", &small.config(), "--resume", &work, "--json", &json];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_uwm-onnx"))
-        .current_dir(root(""))
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uwm-onnx"));
+        command.current_dir(root("")).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut child = start();
     let sides = || {
         let entries = std::fs::read_dir(&work).into_iter().flatten().filter_map(Result::ok);
         let own = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("side."));
@@ -267,13 +265,7 @@ fn a_stopped_sweep_goes_on() {
     assert!(!Path::new(&json).exists());
 
     // What was kept is taken up: a file that is made anew would be younger. A look while the second run works.
-    let mut child = Command::new(env!("CARGO_BIN_EXE_uwm-onnx"))
-        .current_dir(root(""))
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start();
     let mut seen = kept.clone();
     while child.try_wait().unwrap().is_none() {
         let now = sides();

@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use super::Error;
 use super::batches::{Runner, batches, feed};
 use super::checkpoint::Checkpoint;
-use super::data::Wanted;
 use super::prepare::{Prepared, prepare};
 use super::site::Site;
 use crate::dataset::Samples;
@@ -36,6 +35,19 @@ pub struct Calibration<'a> {
     /// The pairs.
     pub pairs: Pairs<'a>,
     /// The scores that are wanted.
+    pub scorings: &'a [Scoring],
+    /// Added to standard deviations.
+    pub epsilon: f32,
+}
+
+/// What is to be scored, and how.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The tower.
+    pub site: &'a Site<'a>,
+    /// Its layers.
+    pub layers: &'a [Linear],
+    /// The scores.
     pub scorings: &'a [Scoring],
     /// Added to standard deviations.
     pub epsilon: f32,

@@ -10,15 +10,14 @@ use serde_json::{Value, json};
 
 use super::Error;
 use super::batches::Runner;
-use super::calibrate::{Averaged, Calibration, Pairs, average};
+use super::calibrate::{Averaged, Calibration, Pairs, Wanted, average};
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::evaluate::EvaluationData;
 use super::site::Site;
 use super::splits::Split;
 use crate::config::{Concepts, Config, Recipe};
 use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
-use crate::onnx::{self, Linear, Modality, Source, sha256_of};
-use crate::uwm::Scoring;
+use crate::onnx::{self, Modality, Source, sha256_of};
 
 /// The data sets, read and checked.
 pub struct Data {
@@ -254,19 +253,6 @@ pub struct Group {
     pub concept: Option<String>,
     /// Their rows in the manifest's split, ascending.
     pub rows: Vec<usize>,
-}
-
-/// What is to be scored, and how.
-#[derive(Clone, Copy)]
-pub struct Wanted<'a> {
-    /// The tower.
-    pub site: &'a Site<'a>,
-    /// Its layers.
-    pub layers: &'a [Linear],
-    /// The scores.
-    pub scorings: &'a [Scoring],
-    /// Added to standard deviations.
-    pub epsilon: f32,
 }
 
 /// The concept of pairs that tell none.

@@ -14,7 +14,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::data::{Group, Wanted};
+use super::calibrate::Wanted;
+use super::data::Group;
 use super::tensors::{open, read, write_header};
 use crate::few::few;
 use crate::onnx::{self, Linear, Modality, Source};

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::Error;
 use super::batches::Runner;
+use super::calibrate::Wanted;
 use super::checkpoint::Checkpoints;
-use super::data::{Data, Group, Wanted};
+use super::data::{Data, Group};
 use super::kept::{Header, Kept, KeptGroup, KeptLayer, KeptTower, Writer};
 use super::site::Site;
 use crate::config::Recipe;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::Error;
 use super::batches::Runner;
-use super::calibrate::{Accumulating, BothSides, Measuring};
+use super::calibrate::{Accumulating, BothSides, Measuring, Wanted};
 use super::checkpoint::Checkpoints;
-use super::data::{Data, Wanted};
+use super::data::Data;
 use super::files::check_plain;
 use super::job::ModelFiles;
 use super::kept::{Header, KeptLayer, KeptTower, Writer};
