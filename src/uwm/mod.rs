@@ -1,5 +1,6 @@
 //! The method: statistics -> scores -> selection (UWM, WACV 2026). Pure functions over arrays: no files, no graphs.
 
+pub mod aim;
 mod product;
 mod score;
 mod selection;
@@ -51,6 +52,16 @@ pub enum Error {
         help("the layer's weights or inputs are all 0 on the calibration data; choose other layers")
     )]
     AllZero,
+    /// Nothing tells unsafe content from safe content.
+    #[error("nothing can be aimed at: {reason}")]
+    #[diagnostic(
+        code("no-direction"),
+        help("check that the calibration data hold safe and unsafe samples that differ, or choose another tower")
+    )]
+    NoDirection {
+        /// Why not.
+        reason: &'static str,
+    },
     /// No element of any layer was selected.
     #[error("no element of this layer, nor of any of the {layers} layers, was selected")]
     #[diagnostic(
