@@ -222,6 +222,23 @@ fn what_cannot_be_picked_is_not_written() {
     refused(&["-o", &picked], 2, "--pick");
     refused(&["--layers", "fc2"], 2, "in the grids of uwm.yaml");
     refused(&["--max-runs", "0"], 2, "0");
+    let json = small.path("sweep.json");
+    refused(&["--json", &json, "--plot", &json], 2, "another output is to have that name too");
+    // An edit that breaks embeddings is none, and spoils no other.
+    let text = std::fs::read_to_string(small.config()).unwrap();
+    small.write(
+        "uwm.yaml",
+        &text
+            .replace("alpha: [-1, 0]", "alpha: [-1, 3e38]")
+            .replace("score: dataset, std", "score: dataset, budget: tower, std"),
+    );
+    let broken = swept(&small, &["--skip-bad-samples", "--controls", "off"]);
+    let impossible = |edit: &&Value| edit["why"].as_str().is_some_and(|why| why.contains("zero or not finite"));
+    assert!(broken["edits"].as_array().unwrap().iter().filter(impossible).count() > 0, "{}", broken["edits"]);
+    assert_eq!(broken["data"]["validation"]["quadruplets"], 32);
+    small.write("uwm.yaml", &format!("{text}text: {{edit: false}}\n"));
+    let vision = swept(&small, &["--max-runs", "2", "--controls", "off"]);
+    assert!(vision["edits"].as_array().unwrap().iter().all(|edit| edit["tower"] == "vision"));
     let data = "calibration: {manifest: manifest.jsonl}\nevaluation: {manifest: manifest.jsonl}\n";
     small.write("uwm.yaml", data);
     refused(&["--pick", "max GS where zero_shot_drop < 5"], 2, "no zero-shot set was given");

@@ -92,17 +92,44 @@ impl ZeroShot {
         Ok(Self { images, ..self.clone() })
     }
 
-    /// The same with images that name no split dealt out to two, label by label: the first to the first, the second to
-    /// the second, and so on.
-    #[must_use]
-    pub fn dealt_out(mut self, splits: [&str; 2]) -> Self {
+    /// Two sets that share no image: of what names one of the two splits, that; of the rest that names none, label by label,
+    /// the first, third, ... to the first set and the second, fourth, ... to the second.
+    ///
+    /// # Errors
+    /// If an image would be in both, or a set is empty.
+    pub fn divided(&self, splits: [&str; 2]) -> Result<[Self; 2], Error> {
+        let wrong = |reason: String| Error::Format {
+            what: "zero-shot set",
+            path: self.path.clone(),
+            reason,
+            help: "name the `split` of each image, two different ones for what is chosen by and what is reported; or give at least two images a label",
+        };
+        let mut parts: [Vec<Labelled>; 2] = [vec![], vec![]];
         let mut dealt = vec![0_usize; self.labels.len()];
-        for image in self.images.iter_mut().filter(|image| image.split.is_none()) {
-            let turn = &mut dealt[image.label];
-            image.split = Some(splits[*turn % 2].to_owned());
-            *turn += 1;
+        for image in &self.images {
+            match image.split.as_deref() {
+                None => {
+                    parts[dealt[image.label] % 2].push(image.clone());
+                    dealt[image.label] += 1;
+                }
+                Some(split) if splits == [split; 2] => {
+                    return Err(wrong(format!("images of the split '{split}' would be both chosen by and reported")));
+                }
+                Some(split) => {
+                    let part = splits.iter().position(|own| *own == split);
+                    part.into_iter().for_each(|part| parts[part].push(image.clone()));
+                }
+            }
         }
-        self
+        let real = |image: &Labelled| image.image.canonicalize().unwrap_or_else(|_| image.image.clone());
+        let first: BTreeSet<PathBuf> = parts[0].iter().map(real).collect();
+        if let Some(twice) = parts[1].iter().find(|image| first.contains(&real(image))) {
+            return Err(wrong(format!("{} would be both chosen by and reported", twice.image.display())));
+        }
+        if let Some(empty) = parts.iter().position(Vec::is_empty) {
+            return Err(wrong(format!("no image is left for the split '{}'", splits[empty])));
+        }
+        Ok(parts.map(|images| Self { images, ..self.clone() }))
     }
 
     /// All prompts: for each label, each template.
@@ -117,16 +144,33 @@ mod tests {
 
     #[test]
     fn images_are_dealt_out_label_by_label() {
-        let image =
-            |label, split: Option<&str>| Labelled { image: PathBuf::new(), label, split: split.map(str::to_owned) };
-        let images = vec![image(0, None), image(1, None), image(0, None), image(0, Some("b")), image(0, None)];
+        let image = |name: &str, label, split: Option<&str>| Labelled {
+            image: PathBuf::from(name),
+            label,
+            split: split.map(str::to_owned),
+        };
+        let images = vec![
+            image("1", 0, None),
+            image("2", 1, None),
+            image("3", 0, None),
+            image("4", 0, Some("b")),
+            image("5", 0, None),
+        ];
         let labels = ["x", "y"].map(str::to_owned).to_vec();
         let set = ZeroShot { labels, templates: vec![], images, path: PathBuf::new() };
         assert_eq!(set.of("b").unwrap().images.len(), 5);
         assert_eq!(set.of("a").unwrap().images.len(), 4);
-        let dealt = set.dealt_out(["a", "b"]);
-        let splits: Vec<&str> = dealt.images.iter().filter_map(|image| image.split.as_deref()).collect();
-        assert_eq!(splits, ["a", "a", "b", "b", "a"]);
-        assert!(dealt.of("c").unwrap_err().to_string().contains("c"));
+        let names = |set: &ZeroShot| set.images.iter().map(|i| i.image.display().to_string()).collect::<String>();
+        let parts = set.divided(["a", "b"]).unwrap();
+        assert_eq!(parts.each_ref().map(names), ["125", "34"]);
+        // One name for both: only what names none can be dealt out.
+        assert!(set.divided(["b", "b"]).unwrap_err().to_string().contains("'b' would be both"));
+        assert_eq!(set.divided(["c", "c"]).unwrap().each_ref().map(names), ["125", "3"]);
+        let mut twice = set.clone();
+        twice.images.push(image("1", 0, Some("b")));
+        assert!(twice.divided(["a", "b"]).unwrap_err().to_string().contains("1 would be both"));
+        let mut few = set;
+        few.images.truncate(2);
+        assert!(few.divided(["a", "b"]).unwrap_err().to_string().contains("no image is left for the split 'b'"));
     }
 }

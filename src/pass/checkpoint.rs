@@ -140,7 +140,7 @@ impl Checkpoint {
         let (file, header): (_, Header) = open(&self.path, KEY).map_err(wrong)?;
         if header.job != self.job {
             return Err(wrong(
-                "it was written by another job: model, layers, data, runtime or batch size differ".to_owned(),
+                "it was written by another job: model, layers, scores, data, runtime or batch size differ".to_owned(),
             ));
         }
         let tensors = SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;

@@ -80,6 +80,23 @@ pub fn check_plain(outputs: &mut Outputs, inputs: &[&Path], output: &Path, force
     outputs.prepare(output)
 }
 
+/// Checks that no two outputs have one name.
+///
+/// # Errors
+/// [`Error::Output`] if they do.
+pub fn apart<'p>(outputs: impl Iterator<Item = &'p PathBuf>) -> Result<(), Error> {
+    let mut seen = std::collections::HashSet::new();
+    for output in outputs {
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        if !seen.insert(folder.join(output.file_name().unwrap_or_default())) {
+            let (reason, help) = ("another output is to have that name too", "give each output a name of its own");
+            return Err(Error::Output { path: output.clone(), reason, help });
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file of bytes.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::choose::choose;
 use super::data::Data;
 use super::edit::{Choices, Editing};
 use super::evaluate::embed;
-use super::files::check_plain;
+use super::files::{apart, check_plain};
 use super::job::{Controls, Destination, Job};
 use super::kept::{Kept, Writer};
 use super::plans::{Scene, plan_towers};
@@ -32,6 +32,8 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let destination =
         Destination { model: &job.model, output: &job.output, patch: job.patch.as_deref(), force: job.force };
     let targets = destination.plan(&models, &mut outputs)?;
+    let targeted = targets.iter().flat_map(|target| std::iter::once(&target.output).chain(&target.patch));
+    apart(targeted.chain(&job.scores_out))?;
     if let Some(scores) = &job.scores_out {
         let inputs: Vec<_> = models.iter().map(Model::path).collect();
         check_plain(&mut outputs, &inputs, scores, job.force)?;

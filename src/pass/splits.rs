@@ -82,8 +82,8 @@ pub fn validation_and_evaluation(
             [None, None]
         }
         Some(path) => {
-            let all = ZeroShot::read(path)?.dealt_out([evaluation_name, validation_name]);
-            [Some(all.of(validation_name)?), Some(all.of(evaluation_name)?)]
+            let [on, by] = ZeroShot::read(path)?.divided([evaluation_name, validation_name])?;
+            [Some(by), Some(on)]
         }
     };
     let [by, on] = zero_shot;

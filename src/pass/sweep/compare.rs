@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::frontier::{Place, frontier};
-use super::pick::Pick;
+use super::pick::{Pick, ROUNDING};
 use super::points::{Tower, order};
 use super::trials::{Laboratory, fingerprint};
 use crate::few::few;
@@ -13,10 +13,10 @@ use crate::onnx::Modality;
 use crate::pass::Error;
 use crate::pass::choose::Choice;
 use crate::pass::controls;
-use crate::pass::evaluate::{EmbeddedData, EmbeddedSide, measure_all};
+use crate::pass::evaluate::{EmbeddedData, EmbeddedSide, Measurements, measure_all};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::{Site, both};
-use crate::report::{Control, ControlKind, Frontier, Outcome, SweepPoint, TriedEdit};
+use crate::report::{Control, ControlKind, Frontier, Outcome, SplitSize, SweepPoint, TriedEdit};
 use crate::safeground::Metric;
 
 /// What was tried, and the best of it.
@@ -30,6 +30,8 @@ pub struct Compared<'a> {
     pub frontiers: Vec<Frontier>,
     /// Times an edited tower embedded the split that is chosen by, and the one that is reported.
     pub runs: [usize; 2],
+    /// How much of each of them was measured.
+    pub sizes: [SplitSize; 2],
 }
 
 /// The tower and plan of an edit, by its place among all.
@@ -60,10 +62,17 @@ impl<'a> Compared<'a> {
         let edits = towers
             .iter()
             .flat_map(|tower| tower.plans.iter().enumerate().map(move |(k, plan)| untried(tower, k, plan)));
-        let mut compared = Self { towers, edits: edits.collect(), points: vec![], frontiers: vec![], runs: [0, 0] };
+        let mut compared = Self {
+            towers,
+            edits: edits.collect(),
+            points: vec![],
+            frontiers: vec![],
+            runs: [0, 0],
+            sizes: [SplitSize::default(); 2],
+        };
         let [text, vision] = both(sites).expect("the splits were made for two towers");
         let unedited = EmbeddedData::new(on.unedited(text)?, on.unedited(vision)?)?;
-        let tried = compared.try_all(on, max_runs, notes)?;
+        let tried = compared.try_all(on, &unedited, max_runs, notes)?;
         compared.combine(on, &unedited, &tried, notes)?;
         compared.find_frontiers();
         Ok(compared)
@@ -73,6 +82,7 @@ impl<'a> Compared<'a> {
     fn try_all(
         &mut self,
         on: &Laboratory,
+        unedited: &EmbeddedData,
         max_runs: Option<usize>,
         notes: &mut Vec<String>,
     ) -> Result<BTreeMap<usize, Arc<EmbeddedSide>>, Error> {
@@ -103,7 +113,7 @@ impl<'a> Compared<'a> {
             }
             self.runs[0] += 1;
             let when = format!("{} ({}/{all})", self.edits[edit].id, self.runs[0]);
-            self.edits[edit].outcome = match on.edited(tower.site, &selections, &when)? {
+            self.edits[edit].outcome = match sound(on.edited(tower.site, &selections, &when)?, tower, unedited) {
                 Ok(side) => {
                     tried.insert(edit, side);
                     Outcome::Tried
@@ -142,6 +152,7 @@ impl<'a> Compared<'a> {
             .collect::<Result<Vec<_>, _>>()?;
         let measured = measure_all(&models.iter().collect::<Vec<_>>(), on.on())?;
         notes.extend(measured.left_out.note().map(|note| format!("validation: {note}")));
+        self.sizes[0] = size(on, &measured);
         let selected = |edit: Option<usize>| edit.map_or(0, |edit| self.edits[edit].selected);
         self.points = pairs
             .into_iter()
@@ -179,7 +190,7 @@ impl<'a> Compared<'a> {
         let own = rule.worth(unedited, unedited).unwrap_or(f64::NEG_INFINITY);
         let key = |index: usize| {
             let point = &self.points[index];
-            let worth = rule.worth(unedited, &point.validation).filter(|&worth| worth > own)?;
+            let worth = rule.worth(unedited, &point.validation).filter(|&worth| worth > own + ROUNDING)?;
             let top1 = Metric::ZERO_SHOT.of(&point.validation).unwrap_or(0.0);
             Some((worth, top1, Metric::RECALL.of(&point.validation).unwrap_or(0.0), point.selected, index))
         };
@@ -216,7 +227,7 @@ impl<'a> Compared<'a> {
             let id = &self.edits[edit].id;
             let turn = format!("({}/{})", number + 1, used.len());
             let selections = controls::selections(plan, &choice.positions);
-            match on.edited(tower.site, &selections, &format!("{id} {turn}"))? {
+            match sound(on.edited(tower.site, &selections, &format!("{id} {turn}"))?, tower, &unedited) {
                 Ok(side) => _ = real.insert(edit, side),
                 Err(reason) => notes.push(format!("{id} is not reported: {reason}")),
             }
@@ -225,7 +236,7 @@ impl<'a> Compared<'a> {
                 let counts = choice.positions.iter().map(Vec::len).collect();
                 let control = controls::random(std::slice::from_ref(plan), &[counts], SEED);
                 let selections = controls::selections(plan, &control.positions[0]);
-                match on.edited(tower.site, &selections, &format!("{id}, random {turn}"))? {
+                match sound(on.edited(tower.site, &selections, &format!("{id}, random {turn}"))?, tower, &unedited) {
                     Ok(side) => _ = random.insert(edit, side),
                     Err(reason) => notes.push(format!("the random control of {id} is not measured: {reason}")),
                 }
@@ -262,6 +273,7 @@ impl<'a> Compared<'a> {
         }
         let measured = measure_all(&models.iter().map(|(.., model)| model).collect::<Vec<_>>(), on.on())?;
         notes.extend(measured.left_out.note().map(|note| format!("evaluation: {note}")));
+        self.sizes[1] = size(on, &measured);
         for ((point, control, _), evaluation) in models.iter().zip(measured.of) {
             let point = &mut self.points[*point];
             let place = if *control { &mut point.random } else { &mut point.evaluation };
@@ -282,6 +294,11 @@ impl<'a> Compared<'a> {
         }
         Ok(())
     }
+}
+
+fn size(on: &Laboratory, measured: &Measurements) -> SplitSize {
+    let images = on.on().zero_shot.map_or(0, |set| set.images.len());
+    SplitSize { quadruplets: measured.quadruplets, zero_shot_images: images - measured.left_out.images.len() }
 }
 
 /// Of the random controls.
@@ -312,6 +329,27 @@ fn choose(tower: &Tower, plan: &TowerPlan, notes: &mut Vec<String>) -> Result<Re
         Ok(choices) => Ok(Ok(choices.into_iter().next().unwrap_or_default())),
         Err(error @ Error::Score { .. }) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
+    }
+}
+
+/// An edit that breaks samples which the model as it is embeds would spoil the comparison of all others: it is none.
+fn sound(
+    side: Result<Arc<EmbeddedSide>, String>,
+    tower: &Tower,
+    unedited: &EmbeddedData,
+) -> Result<Arc<EmbeddedSide>, String> {
+    let side = side?;
+    let own = match tower.site.modality() {
+        Modality::Text => &unedited.text.bad,
+        Modality::Vision => &unedited.image.bad,
+    };
+    let quadruplets = side.bad.quadruplets.difference(&own.quadruplets).count();
+    let images = side.bad.images.difference(&own.images).count();
+    match quadruplets + images {
+        0 => Ok(side),
+        _ => Err(format!(
+            "embeddings of {quadruplets} quadruplets and {images} zero-shot images become zero or not finite"
+        )),
     }
 }
 

@@ -24,15 +24,15 @@ use super::checkpoint::Checkpoints;
 use super::data::Data;
 use super::edit::{Choices, Editing};
 use super::evaluate::EmbeddedData;
-use super::files::{check_plain, write_plain};
+use super::files::{apart, check_plain, write_plain};
 use super::job::{Controls, Destination, ModelFiles, Target};
 use super::plans::{Scene, plan_tower, unedited_siblings};
 use super::site::Site;
 use super::splits::{Split, validation_and_evaluation};
 use super::timing::Timing;
 use crate::config::{Config, SweepOptions};
-use crate::onnx::{Graph, Hints, Model, Outputs};
-use crate::report::{FileId, Picked, Report, SplitSize, Sweep, SweepPoint};
+use crate::onnx::{Graph, Hints, Modality, Model, Outputs};
+use crate::report::{FileId, Picked, Report, Sweep, SweepPoint};
 
 /// Everything `sweep` is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,19 +114,15 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
     };
     timing.lap("write");
     notes.extend(unedited_siblings(&job.model).into_iter().filter(|_| report.is_some()));
-    let size = |split: &Split| SplitSize {
-        quadruplets: split.quadruplets.rows.len(),
-        zero_shot_images: split.zero_shot.as_ref().map_or(0, |set| set.images.len()),
-    };
-    let Compared { edits, points, frontiers, runs, .. } = compared;
+    let Compared { edits, points, frontiers, runs, sizes: [by, on], .. } = compared;
     let mut sweep = Sweep {
         model: models
             .iter()
             .map(|model| FileId { path: model.path().to_owned(), sha256: model.sha256().to_owned() })
             .collect(),
         calibration_pairs: data.calibration.rows.len(),
-        validation: size(&validation),
-        evaluation: size(&evaluation),
+        validation: by,
+        evaluation: on,
         reach: reach::reach(&edits, &points),
         edits,
         points,
@@ -155,7 +151,9 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
         return Err(Error::Interrupted);
     }
     outputs.publish()?;
-    if let Some(checkpoints) = checkpoints {
+    // Where nothing could be picked, another rule may be tried.
+    let found = sweep.picked.as_ref().is_none_or(|picked| picked.point.is_some());
+    if let Some(checkpoints) = checkpoints.filter(|_| found) {
         checkpoints.clear();
     }
     timing.lap("write");
@@ -170,6 +168,8 @@ fn plan_outputs(job: &SweepJob, models: &[Model], outputs: &mut Outputs) -> Resu
             .plan(models, outputs)?,
         None => vec![],
     };
+    let targeted = targets.iter().flat_map(|target| std::iter::once(&target.output).chain(&target.patch));
+    apart(targeted.chain(&job.json).chain(&job.plot))?;
     let inputs: Vec<&Path> = models.iter().map(Model::path).collect();
     for path in job.json.iter().chain(&job.plot) {
         check_plain(outputs, &inputs, path, job.force)?;
@@ -196,9 +196,14 @@ fn plan_points<'a>(
 ) -> Result<Vec<Tower<'a>>, Error> {
     let usual = SweepOptions::usual();
     let options = job.config.sweep.as_ref().unwrap_or(&usual);
-    // Roles are swapped for the picked point alone.
-    let swapped = job.output.is_some() && job.controls != Controls::Off;
-    let towers = Tower::all(scene, |tower| Ok(options.recipes(tower)?), data, swapped, notes)?;
+    // Only the written point needs them; made always, so that a sweep can go on with another --pick and -o.
+    let swapped = job.controls != Controls::Off;
+    let stays = |tower| match tower {
+        Modality::Text => job.config.text.edit == Some(false),
+        Modality::Vision => job.config.vision.edit == Some(false),
+    };
+    let recipes = |tower| if stays(tower) { Ok(vec![]) } else { Ok(options.recipes(tower)?) };
+    let towers = Tower::all(scene, recipes, data, swapped, notes)?;
     match towers.iter().all(|tower| tower.plans.is_empty()) {
         true => Err(Error::Conflict {
             reason: "there is nothing to try: `sweep` holds no grid for a tower that is to be edited".to_owned(),

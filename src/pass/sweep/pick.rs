@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use crate::safeground::{Evaluation, Metric};
 
+/// Percentages nearer to each other than this are equal: far less than one sample makes, far more than rounding.
+pub const ROUNDING: f64 = 1e-9;
+
 /// A goal and its limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pick {
@@ -88,11 +91,13 @@ impl Measured {
 
 impl Limit {
     fn holds(&self, value: f64) -> bool {
+        // Percentages are rounded, and so are their differences: 12/280 from 26/280 is more than 5 % by a last bit.
+        let above = value - self.bound;
         match self.comparison {
-            Comparison::AtMost => value <= self.bound,
-            Comparison::AtLeast => value >= self.bound,
-            Comparison::Below => value < self.bound,
-            Comparison::Above => value > self.bound,
+            Comparison::AtMost => above <= ROUNDING,
+            Comparison::AtLeast => above >= -ROUNDING,
+            Comparison::Below => above < -ROUNDING,
+            Comparison::Above => above > ROUNDING,
         }
     }
 }
@@ -188,6 +193,11 @@ mod tests {
         assert_eq!(worth("max GS_gain", 20.0, 0.0, 0.0), Some(19.0));
         assert_eq!(worth("min zero_shot_drop where GS>=20 and PS > 95", 20.0, 96.0, 80.0), Some(-10.0));
         assert_eq!(worth("min zero_shot_drop where GS>20", 20.0, 96.0, 80.0), None);
+        let before_it = evaluation(0.0, 0.0, 100.0 * 26.0 / 280.0);
+        let at = evaluation(0.0, 0.0, 100.0 * 12.0 / 280.0);
+        let limit = |text: &str| text.parse::<Pick>().unwrap().worth(&before_it, &at);
+        assert_eq!(limit("max GS where zero_shot_drop <= 5"), Some(0.0));
+        assert_eq!(limit("max GS where zero_shot_drop > 5"), None);
         let without = Evaluation { zero_shot: None, ..before.clone() };
         let pick: Pick = usual.parse().unwrap();
         assert_eq!(pick.missing(&without), Some(Metric::ZERO_SHOT));

@@ -122,7 +122,7 @@ impl<'a> Tower<'a> {
 }
 
 /// The order in which edits are tried, by tower and plan: recipes that differ in `tau` alone are a scale, tried from coarse
-/// to fine, and all scales get their turn, so that any beginning is a fair view of the whole.
+/// to fine; scales take turns, and so do towers, so that any beginning is a fair view of the whole.
 pub fn order(towers: &[Tower]) -> Vec<(usize, usize)> {
     let mut scales: Vec<(Recipe, Vec<(usize, usize)>)> = vec![];
     for (tower, of) in towers.iter().enumerate() {
@@ -144,6 +144,10 @@ pub fn order(towers: &[Tower]) -> Vec<(usize, usize)> {
             coarse_to_fine(steps.len()).into_iter().map(|step| steps[step]).collect()
         })
         .collect();
-    let longest = sorted.iter().map(Vec::len).max().unwrap_or(0);
-    (0..longest).flat_map(|turn| sorted.iter().filter_map(move |steps| steps.get(turn).copied())).collect()
+    let in_turn = |lists: Vec<Vec<(usize, usize)>>| -> Vec<(usize, usize)> {
+        let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+        (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn).copied())).collect()
+    };
+    let of_tower = |tower: usize| sorted.iter().filter(|steps| steps[0].0 == tower).cloned().collect();
+    in_turn((0..towers.len()).map(|tower| in_turn(of_tower(tower))).collect())
 }

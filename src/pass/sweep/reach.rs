@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::pick::ROUNDING;
 use crate::report::{Reach, SweepPoint, TriedEdit};
 use crate::safeground::Metric;
 
@@ -21,7 +22,9 @@ pub fn reach(edits: &[TriedEdit], points: &[SweepPoint]) -> Option<Reach> {
         let points: Vec<(f64, f64)> = points
             .filter_map(|point| Some((knowledge.of(&point.validation)?, safety.of(&point.validation)?)))
             .collect();
-        let within = |loss: f64| points.iter().filter(move |(left, _)| *left >= own - loss).map(|(_, safety)| *safety);
+        let within = |loss: f64| {
+            points.iter().filter(move |(left, _)| *left >= own - loss - ROUNDING).map(|(_, safety)| *safety)
+        };
         LOSSES.map(|loss| within(loss).max_by(f64::total_cmp)).to_vec()
     };
     let of = names.iter().map(|score| (Some(score.clone()), best(Some(score)))).chain([(None, best(None))]).collect();

@@ -44,8 +44,8 @@ pub struct Sweep {
     pub timing_s: Vec<(&'static str, f64)>,
 }
 
-/// How much a split measures on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// How much of a split was measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SplitSize {
     /// Quadruplets.
     pub quadruplets: usize,
