@@ -58,12 +58,6 @@ impl Pick {
         Some(if self.most { value } else { -value })
     }
 
-    /// The first of its metrics that an evaluation does not have.
-    pub fn missing(&self, evaluation: &Evaluation) -> Option<Metric> {
-        let all = std::iter::once(&self.goal).chain(self.limits.iter().map(|limit| &limit.measured));
-        all.map(|measured| measured.metric).find(|metric| metric.of(evaluation).is_none())
-    }
-
     /// Whether it speaks of zero-shot classification.
     pub fn needs_zero_shot(&self) -> bool {
         let all = std::iter::once(&self.goal).chain(self.limits.iter().map(|limit| &limit.measured));
@@ -200,8 +194,7 @@ mod tests {
         assert_eq!(limit("max GS where zero_shot_drop > 5"), None);
         let without = Evaluation { zero_shot: None, ..before.clone() };
         let pick: Pick = usual.parse().unwrap();
-        assert_eq!(pick.missing(&without), Some(Metric::ZERO_SHOT));
-        assert_eq!((pick.missing(&before), pick.worth(&before, &without)), (None, None));
+        assert_eq!(pick.worth(&before, &without), None);
         assert!(pick.needs_zero_shot() && !"max PU".parse::<Pick>().unwrap().needs_zero_shot());
     }
 

@@ -15,13 +15,12 @@ use crate::pass::site::Site;
 /// Where edits are tried.
 pub struct Laboratory<'a> {
     runner: Runner<'a>,
-    data: &'a Data,
     sides: Sides<'a>,
     on: EvaluationData<'a>,
     /// The split's name.
     split: &'static str,
-    /// What the split is made of, as each tower sees it, text first; known only where embeddings are kept.
-    content: [Value; 2],
+    /// What the split is made of and prepared with, as each tower sees it, text first; asked for where embeddings are kept.
+    content: Option<[Value; 2]>,
 }
 
 impl<'a> Laboratory<'a> {
@@ -31,13 +30,17 @@ impl<'a> Laboratory<'a> {
     /// If one of its files cannot be read.
     pub fn new(
         runner: Runner<'a>,
-        data: &'a Data,
+        data: &Data,
         sides: Sides<'a>,
         on: EvaluationData<'a>,
         split: &'static str,
     ) -> Result<Self, Error> {
-        let content = [data.content(Modality::Text, on)?, data.content(Modality::Vision, on)?];
-        Ok(Self { runner, data, sides, on, split, content })
+        let content = |tower| Ok::<_, Error>(json!([data.content(tower, on)?, data.prepared(tower)?]));
+        let content = match sides.0 {
+            Some(_) => Some([content(Modality::Text)?, content(Modality::Vision)?]),
+            None => None,
+        };
+        Ok(Self { runner, sides, on, split, content })
     }
 
     /// The data.
@@ -51,7 +54,7 @@ impl<'a> Laboratory<'a> {
     /// If data or runtime fail.
     pub fn unedited(&self, site: &Site) -> Result<Arc<EmbeddedSide>, Error> {
         let when = format!("{}, as it is", self.split);
-        self.sides.get(&self.job(site, None)?, || embed_side(self.runner, site, None, self.on, &when)).map(Arc::new)
+        self.sides.get(&self.job(site, None), || embed_side(self.runner, site, None, self.on, &when)).map(Arc::new)
     }
 
     /// Embeds the split with an edited tower. What the edit itself makes impossible is told in words.
@@ -64,7 +67,7 @@ impl<'a> Laboratory<'a> {
         selections: &[Selection],
         when: &str,
     ) -> Result<Result<Arc<EmbeddedSide>, String>, Error> {
-        let made = self.sides.get(&self.job(site, Some(&fingerprint(selections)))?, || {
+        let made = self.sides.get(&self.job(site, Some(&fingerprint(selections))), || {
             let Some(weights) = Replaced::new(site.graph.model, selections)? else {
                 let tower = site.modality();
                 return Err(Error::Conflict {
@@ -82,21 +85,20 @@ impl<'a> Laboratory<'a> {
     }
 
     /// All that embeddings depend on.
-    fn job(&self, site: &Site, edit: Option<&str>) -> Result<Value, Error> {
+    fn job(&self, site: &Site, edit: Option<&str>) -> Value {
         let place = self.runner.runtime.place();
         let files: Vec<&str> = site.graph.model.sources().iter().map(Source::sha256).collect();
         let text = site.modality() == Modality::Text;
-        Ok(json!({
+        json!({
             "tool": env!("CARGO_PKG_VERSION"),
             "model": files,
             "tower": format!("{:?}", site.tower),
             "edit": edit,
-            "content": self.content[usize::from(!text)],
-            "prepared": self.data.prepared(site.modality())?,
+            "content": self.content.as_ref().map(|content| &content[usize::from(!text)]),
             "runtime": [place.backend, &place.version, &place.provider, &place.device],
             "batch_size": self.runner.limits.batch_size,
             "skip_bad_samples": self.runner.limits.skip_bad_samples,
-        }))
+        })
     }
 }
 
