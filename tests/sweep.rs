@@ -224,6 +224,7 @@ fn what_cannot_be_picked_is_not_written() {
     refused(&["--max-runs", "0"], 2, "0");
     let json = small.path("sweep.json");
     refused(&["--json", &json, "--plot", &json], 2, "another output is to have that name too");
+    refused(&["--json", &small.path("manifest.jsonl"), "--force"], 2, "this job reads it");
     // An edit that breaks embeddings is none, and spoils no other.
     let text = std::fs::read_to_string(small.config()).unwrap();
     small.write(
@@ -280,6 +281,9 @@ fn a_stopped_sweep_goes_on() {
     let kept = sides();
     assert!(kept.len() >= 4);
     assert!(!Path::new(&json).exists());
+    // Of another job, which is not this one's to clear away.
+    let other = Path::new(&work).join("side.0123.safetensors");
+    std::fs::copy(&kept[0].0, &other).unwrap();
 
     // What was kept is taken up: a file that is made anew would be younger. A look while the second run works.
     let mut child = start();
@@ -293,7 +297,8 @@ fn a_stopped_sweep_goes_on() {
     }
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(kept.iter().all(|side| seen.contains(side)), "{kept:?} {seen:?}");
-    assert!(!Path::new(&work).exists(), "all progress is cleared away");
+    let left: Vec<_> = std::fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [other], "all of its own progress is cleared away");
 
     let resumed = std::fs::read(&json).unwrap();
     let straight = small.path("straight.json");

@@ -134,6 +134,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The files that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let data = [&self.calibration, &self.evaluation, &self.validation].into_iter().flatten().map(|d| &d.manifest);
+        let files = [&self.zero_shot, &self.tokenizer, &self.preprocessor].into_iter().flatten();
+        data.chain(files).cloned().collect()
+    }
+
     /// With a preset instead of the recipe it has.
     #[must_use]
     pub fn with_preset(self, preset: Preset) -> Self {

@@ -50,7 +50,12 @@ pub enum Error {
     },
     /// A split has no rows.
     #[error("{} has no rows of the split '{split}'; splits found: {found}", path.display())]
-    #[diagnostic(code("split-empty"), help("give a manifest whose rows have that split, or rows without a split"))]
+    #[diagnostic(
+        code("split-empty"),
+        help(
+            "give a manifest whose rows have that split, or rows without a split; in uwm.yaml, `split` beside a `manifest` names another one"
+        )
+    )]
     EmptySplit {
         /// The manifest.
         path: PathBuf,

@@ -110,7 +110,9 @@ pub enum Error {
     #[error("{}: layer '{node}' cannot be edited: {reason}", path.display())]
     #[diagnostic(
         code("layer-not-editable"),
-        help("choose others with --layers, some blocks (fc2[2..]) or names (globs); `uwm-onnx inspect` lists all")
+        help(
+            "choose others with --layers (in a sweep: `layers` of its grids), some blocks (fc2[2..]) or names (globs); `uwm-onnx inspect` lists all"
+        )
     )]
     Layer {
         /// The file.

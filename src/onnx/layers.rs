@@ -59,6 +59,13 @@ pub struct Linear {
     pub shared_with: Vec<String>,
 }
 
+impl Linear {
+    /// Whether both are the same layer of the same graph.
+    pub fn is(&self, other: &Self) -> bool {
+        self.node == other.node && self.weight.initializer == other.weight.initializer
+    }
+}
+
 /// A product with a layer's weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Use {

@@ -17,6 +17,8 @@ use super::scratch::{Entry, Scratch};
 /// A set of files to be published together.
 pub struct Outputs {
     force: bool,
+    /// Files that are read, and no output may replace.
+    read: Vec<PathBuf>,
     // Dropped before the folders' locks, which tell others that these are in use.
     files: Vec<Pending>,
     scratches: Vec<(PathBuf, Scratch)>,
@@ -72,7 +74,13 @@ pub fn check_output(inputs: &[&Path], output: &Path, force: bool) -> Result<(), 
 impl Outputs {
     /// No files yet; `force` allows them to replace others.
     pub fn new(force: bool) -> Self {
-        Self { force, files: vec![], scratches: vec![], made: vec![] }
+        Self { force, read: vec![], files: vec![], scratches: vec![], made: vec![] }
+    }
+
+    /// The same, where no output may replace one of the files `read` either.
+    #[must_use]
+    pub fn beside(self, read: Vec<PathBuf>) -> Self {
+        Self { read, ..self }
     }
 
     /// Makes a folder, if it is missing; it goes away again if no output comes to be in it.
@@ -99,8 +107,12 @@ impl Outputs {
     /// Makes sure that files can be made in the folder of `target`, and clears away what a killed process left there.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// [`Error::Output`] if it would replace a file that is read, [`Error::Write`].
     pub fn prepare(&mut self, target: &Path) -> Result<(), Error> {
+        if self.read.iter().any(|read| same_file(read, target)) {
+            let (reason, help) = ("this job reads it", "choose another name");
+            return Err(Error::Output { path: target.to_owned(), reason, help });
+        }
         self.scratch(target).map(drop).map_err(|source| write_error(target, source))
     }
 

@@ -131,8 +131,7 @@ impl Averaged {
     /// If one is not among the layers, or was not asked for when the pairs were run.
     pub fn scores(&self, layers: &[Linear], wanted: Wanted) -> Result<Vec<Vec<Scores>>, Error> {
         let find = |layer: &Linear| {
-            let same = |own: &&Linear| own.node == layer.node && own.weight.initializer == layer.weight.initializer;
-            layers.iter().position(|own| same(&own)).expect("it was among the layers that were run")
+            layers.iter().position(|own| own.is(layer)).expect("it was among the layers that were run")
         };
         let wanted_means: Vec<_> = wanted.layers.iter().map(|layer| (layer, &self.means[find(layer)])).collect();
         scores(wanted.site, &wanted_means, wanted.scorings)

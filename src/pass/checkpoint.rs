@@ -4,10 +4,11 @@
 //! `[I]`) and `k.p.rows` (F64 `[R, I]`), and in the metadata what they are sums of. They are written whole, under a
 //! temporary name first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
@@ -34,6 +35,8 @@ pub struct Checkpoints {
     made: bool,
     /// Whether a job that was interrupted left files there, and so made it.
     resumed: bool,
+    /// The files that this job read or wrote.
+    used: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Checkpoints {
@@ -45,48 +48,52 @@ impl Checkpoints {
         let made = !folder.exists();
         std::fs::create_dir_all(folder)
             .map_err(|source| Error::Onnx(onnx::Error::Write { path: folder.to_owned(), source }))?;
-        let mut opened = Self { folder: folder.to_owned(), made, resumed: false };
-        opened.resumed = !opened.kept()?.is_empty();
-        Ok(opened)
+        let resumed = any_kept(folder)?;
+        Ok(Self { folder: folder.to_owned(), made, resumed, used: Mutex::default() })
     }
 
     /// Where a tower's sums are, of all pairs or of those that begin with a row.
     pub fn of(&self, tower: Modality, first: Option<usize>) -> PathBuf {
         let name = first.map_or(format!("{tower}.safetensors"), |first| format!("{tower}.{first}.safetensors"));
-        self.folder.join(name)
+        self.used(self.folder.join(name))
     }
 
     /// Where embeddings are, by a hash of what they are made of.
     pub fn side(&self, hash: &str) -> PathBuf {
-        self.folder.join(format!("side.{hash}.safetensors"))
+        self.used(self.folder.join(format!("side.{hash}.safetensors")))
     }
 
-    /// The files that are there.
-    fn kept(&self) -> Result<Vec<PathBuf>, Error> {
-        let io = |source| onnx::Error::Io { action: "read", path: self.folder.clone(), source };
-        let entries = std::fs::read_dir(&self.folder).map_err(io)?;
-        let own = |path: &PathBuf| {
-            let name =
-                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".safetensors"));
-            let parts = name.map(|name| name.split_once('.').map_or((name, ""), |(what, rest)| (what, rest)));
-            parts.is_some_and(|(what, rest)| match what {
-                "text" | "vision" => rest.bytes().all(|byte| byte.is_ascii_digit()),
-                "side" => rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
-                _ => false,
-            })
-        };
-        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-        Ok(paths.filter(own).collect())
+    fn used(&self, path: PathBuf) -> PathBuf {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        path
     }
 
-    /// Removes the checkpoints: the job is done. What cannot be removed stays, harmless, and so does what is none.
+    /// Removes this job's checkpoints: it is done. What cannot be removed stays, harmless, and so does what is none or
+    /// another job's.
     pub fn clear(mut self) {
         let is_one = |path: &PathBuf| [KEY, SIDE_KEY].iter().any(|key| open::<IgnoredAny>(path, key).is_ok());
-        for path in self.kept().unwrap_or_default().into_iter().filter(is_one) {
+        let used = std::mem::take(self.used.get_mut().unwrap_or_else(PoisonError::into_inner));
+        for path in used.into_iter().filter(is_one) {
             let _ = std::fs::remove_file(path);
         }
         self.made |= self.resumed;
     }
+}
+
+/// Whether there are files in a folder that are named as checkpoints are.
+fn any_kept(folder: &Path) -> Result<bool, Error> {
+    let io = |source| onnx::Error::Io { action: "read", path: folder.to_owned(), source };
+    let own = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".safetensors"));
+        let parts = name.map(|name| name.split_once('.').map_or((name, ""), |(what, rest)| (what, rest)));
+        parts.is_some_and(|(what, rest)| match what {
+            "text" | "vision" => rest.bytes().all(|byte| byte.is_ascii_digit()),
+            "side" => rest.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            _ => false,
+        })
+    };
+    let mut paths = std::fs::read_dir(folder).map_err(io)?.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(paths.any(|path| own(&path)))
 }
 
 impl Drop for Checkpoints {

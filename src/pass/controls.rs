@@ -8,7 +8,7 @@ use super::Error;
 use super::batches::Runner;
 use super::evaluate::{EmbeddedData, EvaluationData, embed_side};
 use super::score::TowerPlan;
-use crate::onnx::{Modality, Replaced, Selection};
+use crate::onnx::{Linear, Modality, Replaced, Selection};
 use crate::report::{Against, Control, ControlKind, Verdict};
 use crate::safeground::{Evaluation, Outcome, paired};
 
@@ -20,14 +20,32 @@ pub struct ControlEdit {
     pub positions: Vec<Vec<Vec<u32>>>,
 }
 
-/// The same number of elements in each layer, chosen at random.
-pub fn random(plans: &[TowerPlan], counts: &[Vec<usize>], seed: u64) -> ControlEdit {
+/// The same number of elements in each layer, chosen at random among those that are not 0: a negated 0 is no edit.
+///
+/// # Errors
+/// If a weight cannot be read.
+pub fn random(plans: &[TowerPlan], counts: &[Vec<usize>], seed: u64) -> Result<ControlEdit, Error> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let positions = plans.iter().zip(counts).map(|(plan, counts)| {
         let layers = plan.layers.iter().zip(counts);
-        layers.map(|(layer, &count)| sample(&mut rng, layer.weight.shape.iter().product(), count)).collect()
+        let draw = |(layer, &count): (&Linear, &usize)| {
+            let weight = layer.weight.read(plan.site.graph.model)?;
+            Ok(sample_of(&mut rng, weight.as_standard_layout().as_slice().unwrap_or_default(), count))
+        };
+        layers.map(draw).collect::<Result<_, Error>>()
     });
-    ControlEdit { kind: ControlKind::Random { seed }, positions: positions.collect() }
+    Ok(ControlEdit { kind: ControlKind::Random { seed }, positions: positions.collect::<Result<_, Error>>()? })
+}
+
+/// Positions of `count` weights that are not 0; where there are not so many, of any.
+fn sample_of(rng: &mut fastrand::Rng, weights: &[f32], count: usize) -> Vec<u32> {
+    let live = || (0_u32..).zip(weights).filter(|(_, weight)| **weight != 0.0).map(|(position, _)| position);
+    let lives = live().count();
+    if lives == weights.len() || lives < count {
+        return sample(rng, weights.len(), count);
+    }
+    let (taken, live) = (sample(rng, lives, count), live().collect::<Vec<_>>());
+    taken.into_iter().map(|nth| live[nth as usize]).collect()
 }
 
 /// `count` of the numbers below `of`, ascending, each set of them as likely as any other (Floyd's algorithm).
@@ -132,5 +150,9 @@ mod tests {
         assert!(seen.iter().all(|count| (500..700).contains(count)), "{seen:?}");
         assert_eq!(sample(&mut rng, 4, 4), [0, 1, 2, 3]);
         assert_eq!(sample(&mut rng, 4, 0), [0_u32; 0]);
+        // Of a pruned layer, what is left.
+        let pruned = [0.0, 1.0, -0.0, 2.0, 0.0, -3.0];
+        assert_eq!(sample_of(&mut rng, &pruned, 3), [1, 3, 5]);
+        assert_eq!(sample_of(&mut rng, &pruned, 6), [0, 1, 2, 3, 4, 5]);
     }
 }

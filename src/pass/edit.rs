@@ -123,16 +123,17 @@ impl Editing<'_> {
     }
 
     /// The controls that are wanted.
-    fn control_edits(&self, choices: &Choices) -> Vec<ControlEdit> {
+    fn control_edits(&self, choices: &Choices) -> Result<Vec<ControlEdit>, Error> {
         let (wanted, plans) = (self.controls, self.plans);
         let counts: Vec<Vec<usize>> =
             choices.edit.iter().map(|choice| choice.positions.iter().map(Vec::len).collect()).collect();
-        let mut edits: Vec<ControlEdit> = wanted.seeds().map(|seed| controls::random(plans, &counts, seed)).collect();
+        let random = wanted.seeds().map(|seed| controls::random(plans, &counts, seed));
+        let mut edits = random.collect::<Result<Vec<_>, _>>()?;
         if wanted != Controls::Off && choices.swapped.len() == plans.len() {
             let positions = choices.swapped.iter().map(|choice| choice.positions.clone()).collect();
             edits.push(ControlEdit { kind: ControlKind::Swapped, positions });
         }
-        edits
+        Ok(edits)
     }
 
     fn measure(
@@ -144,7 +145,7 @@ impl Editing<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Measured, Error> {
         let mut embedded = vec![];
-        for edit in self.control_edits(choices) {
+        for edit in self.control_edits(choices)? {
             match controls::embed(self.runner, on, self.plans, &edit, before, notes)? {
                 Some(side) => embedded.push((edit, side)),
                 None => break,
@@ -152,7 +153,7 @@ impl Editing<'_> {
         }
         let models: Vec<&EmbeddedData> =
             [before, after].into_iter().chain(embedded.iter().map(|(_, control)| control)).collect();
-        let measured = measure_all(&models, on)?;
+        let measured = measure_all(self.runner, &models, on)?;
         notes.extend(measured.left_out.note());
         let mut evaluations = measured.of.into_iter();
         let evaluation =

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::Error;
 use super::batches::Runner;
 use super::embed::Embedder;
@@ -157,9 +155,20 @@ pub struct Measurements {
 ///
 /// # Errors
 /// Those of [`measure`].
-pub fn measure_all(models: &[&EmbeddedData], data: EvaluationData) -> Result<Measurements, Error> {
+pub fn measure_all(runner: Runner, models: &[&EmbeddedData], data: EvaluationData) -> Result<Measurements, Error> {
     let left_out = models.iter().fold(Bad::default(), |all, model| all.or(&model.bad()));
-    let of = models.par_iter().map(|model| measure(model, data, &left_out)).collect::<Result<_, Error>>()?;
+    let each: Vec<_> = (0..models.len()).map(|model| model..model + 1).collect();
+    let mut of = vec![];
+    runner.over(
+        "comparing models",
+        &each,
+        rayon::current_num_threads(),
+        |model| measure(models[model.start], data, &left_out),
+        |_, evaluation| {
+            of.push(evaluation);
+            Ok(())
+        },
+    )?;
     Ok(Measurements { of, quadruplets: data.quadruplets.len() - left_out.quadruplets.len(), left_out })
 }
 

@@ -17,6 +17,7 @@ mod inspect;
 mod job;
 mod kept;
 mod matching;
+mod notes;
 mod pipeline;
 mod plans;
 mod prepare;

@@ -28,7 +28,8 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let clock = Instant::now();
     let inputs = job.model.inputs();
     let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
-    let mut outputs = Outputs::new(job.force);
+    let mut outputs =
+        Outputs::new(job.force).beside(job.config.files().into_iter().chain(job.scores.clone()).collect());
     let destination =
         Destination { model: &job.model, output: &job.output, patch: job.patch.as_deref(), force: job.force };
     let targets = destination.plan(&models, &mut outputs)?;

@@ -8,6 +8,7 @@ use super::calibrate::Wanted;
 use super::checkpoint::Checkpoints;
 use super::data::{Data, Group};
 use super::kept::{Header, Kept, KeptGroup, KeptLayer, KeptTower, Writer};
+use super::notes;
 use super::site::Site;
 use crate::config::Recipe;
 use crate::onnx::{Linear, Source};
@@ -80,11 +81,7 @@ impl Scorer<'_> {
         let scored = match self.kept {
             Some(kept) => kept.read(wanted, group, self.data.identity(wanted.site)?),
             None => self.data.average(self.runner, wanted, group, self.checkpoints).and_then(|averaged| {
-                for note in &averaged.notes {
-                    if !self.notes.contains(note) {
-                        self.notes.push(note.clone());
-                    }
-                }
+                notes::add(self.notes, averaged.notes.iter().cloned());
                 averaged.scores(wanted.layers, wanted)
             }),
         };

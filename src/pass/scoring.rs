@@ -1,6 +1,6 @@
 //! `score` and `merge`: the scores of a model's layers as a file, made in one run or in shards.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::batches::Runner;
@@ -48,7 +48,7 @@ pub struct ScoreJob {
 pub fn score(job: &ScoreJob, runner: Runner) -> Result<Scored, Error> {
     let inputs = job.model.inputs();
     let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
-    let mut outputs = output(&models, &job.output, job.force)?;
+    let mut outputs = output(&models, job.config.files(), &job.output, job.force)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let data = Data::load(&job.config, &sites)?;
@@ -88,20 +88,14 @@ fn unless_none<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn output(models: &[Model], output: &std::path::Path, force: bool) -> Result<Outputs, Error> {
-    let mut outputs = Outputs::new(force);
-    let inputs: Vec<&std::path::Path> = models.iter().map(Model::path).collect();
+fn output(models: &[Model], read: Vec<PathBuf>, output: &Path, force: bool) -> Result<Outputs, Error> {
+    let mut outputs = Outputs::new(force).beside(read);
+    let inputs: Vec<&Path> = models.iter().map(Model::path).collect();
     check_plain(&mut outputs, &inputs, output, force)?;
     Ok(outputs)
 }
 
-fn finish(
-    outputs: Outputs,
-    file: usize,
-    path: &std::path::Path,
-    layers: usize,
-    notes: Vec<String>,
-) -> Result<Scored, Error> {
+fn finish(outputs: Outputs, file: usize, path: &Path, layers: usize, notes: Vec<String>) -> Result<Scored, Error> {
     let written = Source::open(outputs.path(file));
     let failed = |source| crate::onnx::Error::Write { path: path.to_owned(), source };
     let output = FileId { path: path.to_owned(), sha256: written.map_err(failed)?.sha256().to_owned() };
@@ -145,11 +139,7 @@ fn write_shard(
         for group in &plan.groups {
             data.with_pairs(plan.site.modality(), &group.rows, |pairs| {
                 let measuring = Measuring::new(runner, plan.site, &plan.layers, pairs)?;
-                for note in &measuring.prepared.notes {
-                    if !notes.contains(note) {
-                        notes.push(note.clone());
-                    }
-                }
+                super::notes::add(notes, measuring.prepared.notes.iter().cloned());
                 for chunk in shard.chunks(group.rows.len()) {
                     let mut batches: Vec<BothSides> = vec![];
                     measuring.over(rows(chunk, group.rows.len()), |_, statistics| {
@@ -187,7 +177,7 @@ pub struct MergeJob {
 pub fn merge(job: &MergeJob) -> Result<Scored, Error> {
     let inputs = job.model.inputs();
     let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
-    let mut outputs = output(&models, &job.output, job.force)?;
+    let mut outputs = output(&models, job.shards.clone(), &job.output, job.force)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let shards = in_order(&job.shards)?;

@@ -12,10 +12,10 @@ use crate::few::few;
 use crate::onnx::Modality;
 use crate::pass::Error;
 use crate::pass::choose::Choice;
-use crate::pass::controls;
 use crate::pass::evaluate::{EmbeddedData, EmbeddedSide, Measurements, measure_all};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::{Site, both};
+use crate::pass::{controls, notes};
 use crate::report::{Control, ControlKind, Frontier, Outcome, SplitSize, SweepPoint, TriedEdit};
 use crate::safeground::Metric;
 
@@ -150,7 +150,7 @@ impl<'a> Compared<'a> {
             .iter()
             .map(|&[text, vision]| EmbeddedData::new(side(text, &unedited.text), side(vision, &unedited.image)))
             .collect::<Result<Vec<_>, _>>()?;
-        let measured = measure_all(&models.iter().collect::<Vec<_>>(), on.on())?;
+        let measured = measure_all(on.runner(), &models.iter().collect::<Vec<_>>(), on.on())?;
         notes.extend(measured.left_out.note().map(|note| format!("validation: {note}")));
         self.sizes[0] = size(on, &measured);
         let selected = |edit: Option<usize>| edit.map_or(0, |edit| self.edits[edit].selected);
@@ -234,7 +234,7 @@ impl<'a> Compared<'a> {
             self.runs[1] += 1;
             if controlled {
                 let counts = choice.positions.iter().map(Vec::len).collect();
-                let control = controls::random(std::slice::from_ref(plan), &[counts], SEED);
+                let control = controls::random(std::slice::from_ref(plan), &[counts], SEED)?;
                 let selections = controls::selections(plan, &control.positions[0]);
                 match sound(on.edited(tower.site, &selections, &format!("{id}, random {turn}"))?, tower, &unedited) {
                     Ok(side) => _ = random.insert(edit, side),
@@ -271,7 +271,7 @@ impl<'a> Compared<'a> {
                 models.extend(joined(point, random)?.map(|model| (point, true, model)));
             }
         }
-        let measured = measure_all(&models.iter().map(|(.., model)| model).collect::<Vec<_>>(), on.on())?;
+        let measured = measure_all(on.runner(), &models.iter().map(|(.., model)| model).collect::<Vec<_>>(), on.on())?;
         notes.extend(measured.left_out.note().map(|note| format!("evaluation: {note}")));
         self.sizes[1] = size(on, &measured);
         for ((point, control, _), evaluation) in models.iter().zip(measured.of) {
@@ -320,11 +320,7 @@ fn untried(tower: &Tower, index: usize, plan: &TowerPlan) -> TriedEdit {
 fn choose(tower: &Tower, plan: &TowerPlan, notes: &mut Vec<String>) -> Result<Result<Choice, String>, Error> {
     let mut said = vec![];
     let chosen = tower.choose(plan, &mut said);
-    for note in said {
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
-    }
+    notes::add(notes, said);
     match chosen {
         Ok(choices) => Ok(Ok(choices.into_iter().next().unwrap_or_default())),
         Err(error @ Error::Score { .. }) => Ok(Err(error.to_string())),

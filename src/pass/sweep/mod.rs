@@ -73,7 +73,7 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
     let clock = Instant::now();
     let inputs = job.model.inputs();
     let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
-    let mut outputs = Outputs::new(job.force);
+    let mut outputs = Outputs::new(job.force).beside(job.config.files());
     let targets = plan_outputs(job, &models, &mut outputs)?;
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;

@@ -9,6 +9,7 @@ use crate::pass::calibrate::{Averaged, Wanted};
 use crate::pass::checkpoint::Checkpoints;
 use crate::pass::choose::{Choice, choose};
 use crate::pass::data::{Data, Group};
+use crate::pass::notes;
 use crate::pass::plans::{Scene, plan_tower, remarks};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::Site;
@@ -56,21 +57,14 @@ impl<'a> Tower<'a> {
     }
 
     fn add(&mut self, plan: TowerPlan<'a>, swapped: bool, notes: &mut Vec<String>) {
-        for note in remarks(&plan) {
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
-        }
+        notes::add(notes, remarks(&plan));
         let scorings = plan.scorings.iter().flat_map(|own| std::iter::once(*own).chain(swapped.then(|| own.swapped())));
         for scoring in scorings {
             if !self.scorings.contains(&scoring) {
                 self.scorings.push(scoring);
             }
         }
-        let wanted = |layer: &&Linear| {
-            let same = |own: &Linear| own.node == layer.node && own.weight.initializer == layer.weight.initializer;
-            self.layers.iter().chain(&plan.layers).any(same)
-        };
+        let wanted = |layer: &&Linear| self.layers.iter().chain(&plan.layers).any(|own| own.is(layer));
         self.layers = self.site.layers.iter().filter(wanted).cloned().collect();
         self.plans.push(plan);
     }
@@ -96,11 +90,7 @@ impl<'a> Tower<'a> {
             let epsilon = self.plans.first().map_or(0.0, |plan| plan.recipe.epsilon);
             let wanted = Wanted { site: self.site, layers: &self.layers, scorings: &self.scorings, epsilon };
             let averaged = data.average(runner, wanted, &group, checkpoints)?;
-            for note in &averaged.notes {
-                if !notes.contains(note) {
-                    notes.push(note.clone());
-                }
-            }
+            notes::add(notes, averaged.notes.iter().cloned());
             self.averages.push((group, averaged));
         }
         Ok(())

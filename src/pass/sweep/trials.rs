@@ -43,6 +43,11 @@ impl<'a> Laboratory<'a> {
         Ok(Self { runner, sides, on, split, content })
     }
 
+    /// What runs the towers.
+    pub fn runner(&self) -> Runner<'a> {
+        self.runner
+    }
+
     /// The data.
     pub fn on(&self) -> EvaluationData<'a> {
         self.on
