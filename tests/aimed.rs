@@ -6,7 +6,7 @@ use common::root;
 use ndarray::{Array1, Array2};
 use serde_json::Value;
 use uwm_onnx::uwm::Side;
-use uwm_onnx::uwm::aim::{Aim, Detector, Moments, RHO, negate};
+use uwm_onnx::uwm::aim::{Aim, Detector, Fit, Moments, negate};
 
 struct Case {
     value: Value,
@@ -56,39 +56,44 @@ impl Case {
 fn algebra_and_search_agree_with_numpy() {
     for name in ["plain", "wide", "few_pairs", "no_ridge", "codes"] {
         let case = Case::read(name);
-        let detector = Detector::fit(&case.moments, &case.weight, case.number("rho")).unwrap();
+        let fit = Fit { safe: case.number("safe_counts"), rho: case.number("rho") };
+        let detector = Detector::fit(&case.moments, &case.weight, fit).unwrap();
         let close = |got: &Array1<f64>, want: &Array1<f64>| {
             let scale = want.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
             got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-6 * scale)
         };
         assert!(close(&detector.mu, &case.vector("mu")), "{name}");
-        assert!(close(&detector.u, &case.vector("u")), "{name}: {} {}", detector.u, case.vector("u"));
-        assert!(
-            (detector.offset - case.number("offset")).abs() <= 1e-6 * case.number("offset").abs().max(1.0),
-            "{name}"
-        );
+        assert!(close(&detector.v, &case.vector("v")), "{name}: {} {}", detector.v, case.vector("v"));
         let aim = Aim { gain: case.number("gain"), ridge: case.number("ridge") };
         assert_eq!(negate(&case.weight, &case.negated, &case.moments, &detector, aim), case.flips(), "{name}");
     }
 }
 
-/// On average the detector is 0 on safe and 1 on unsafe samples, with any ridge.
+/// It is 1 on the mean unsafe sample, with any ridge, and so is a random one on what it detects: its outputs go as far.
 #[test]
 fn the_detector_is_scaled() {
     let case = Case::read("wide");
-    for rho in [0.001, RHO, 3.0] {
-        let detector = Detector::fit(&case.moments, &case.weight, rho).unwrap();
-        for (side, want) in [(Side::Safe, 0.0), (Side::Unsafe, 1.0)] {
-            let mean = case.moments.mean(side);
-            assert!((detector.of_inputs.dot(&mean) - detector.offset - want).abs() < 1e-9);
-        }
+    for rho in [0.001, 0.1, 3.0] {
+        let fit = Fit { safe: 10.0, rho };
+        let own = Detector::fit(&case.moments, &case.weight, fit).unwrap();
+        assert!((own.v.dot(&case.moments.mean(Side::Unsafe)) - 1.0).abs() < 1e-9);
+        let mut state = 7.0_f64;
+        let normal = || {
+            state = (state * 991.0 + 0.37).fract();
+            state - 0.5
+        };
+        let random = Detector::random(&case.moments, &case.weight, fit, &own, normal).unwrap();
+        assert!((random.mu.dot(&random.mu) / own.mu.dot(&own.mu) - 1.0).abs() < 1e-9);
+        assert!(random.mu.dot(&own.mu).abs() < 0.99 * own.mu.dot(&own.mu));
     }
 }
 
 #[test]
 fn what_cannot_be_aimed_at_is_told() {
     let case = Case::read("plain");
-    let fit = |moments: &Moments, weight: &Array2<f64>| Detector::fit(moments, weight, RHO).unwrap_err().to_string();
+    let fit = |moments: &Moments, weight: &Array2<f64>| {
+        Detector::fit(moments, weight, Fit::usual(10, 40)).unwrap_err().to_string()
+    };
     let mut alike = Moments::new(case.weight.ncols());
     let rows = Array2::from_shape_fn((4, case.weight.ncols()), |(b, i)| (b * i) as f32);
     for side in [Side::Safe, Side::Unsafe] {

@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::codes::{Codes, Parameters};
+use super::edit::LayerEdit;
 use super::element::Element;
 use super::error::Error;
 use super::model::Model;
@@ -100,12 +101,34 @@ impl Weight {
     /// # Errors
     /// Those of [`Weight::open`]; [`Error::Tensor`] if the scale of its codes is not known.
     pub fn read(&self, model: &Model) -> Result<Array2<f32>, Error> {
+        let opened = self.open_values(model)?;
+        let plain = opened.stored.plain(model);
+        Ok(self.values(&opened, &plain))
+    }
+
+    /// What a negation makes of each value, as `[O, I]`: of codes, what their range allows.
+    ///
+    /// # Errors
+    /// Those of [`Weight::read`].
+    pub fn negated(&self, model: &Model) -> Result<Array2<f32>, Error> {
+        let opened = self.open_values(model)?;
+        let mut plain = opened.stored.plain(model).into_owned();
+        let positions = (0..(self.shape[0] * self.shape[1]) as u32).collect();
+        LayerEdit { weight: self.clone(), alpha: -1.0, positions }.apply(model, &mut plain)?;
+        Ok(self.values(&opened, &plain))
+    }
+
+    fn open_values(&self, model: &Model) -> Result<Opened, Error> {
         let opened = self.open(model)?;
         if opened.parameters.as_ref().is_some_and(|parameters| !parameters.has_scale()) {
             let reason = "the scale of its codes is not a constant that can be found".to_owned();
             return Err(model.unusable(&self.initializer, reason));
         }
-        let plain = opened.stored.plain(model);
+        Ok(opened)
+    }
+
+    /// The values that the tensor's bytes stand for, as `[O, I]`.
+    fn values(&self, opened: &Opened, plain: &[u8]) -> Array2<f32> {
         let [rows, columns] = self.stored_shape();
         let array = match opened.element {
             // By far the most common, and asked for again and again while a layer is scored.
@@ -114,10 +137,10 @@ impl Weight {
                 Array2::from_shape_vec((rows, columns), values).expect("the size was checked when it was opened")
             }
             _ => Array2::from_shape_fn((rows, columns), |(row, column)| {
-                opened.value(&plain, [row, column], self.layout.pitch) as f32
+                opened.value(plain, [row, column], self.layout.pitch) as f32
             }),
         };
-        Ok(if self.layout.transposed { array.reversed_axes() } else { array })
+        if self.layout.transposed { array.reversed_axes() } else { array }
     }
 
     /// Some of the values, at logical positions: for codes of unknown scale, up to a factor.

@@ -1,13 +1,16 @@
 //! What is edited in a tower: from scores to elements of each layer.
 
 use rayon::prelude::*;
+use serde_json::json;
 
 use super::Error;
 use super::data::Group;
 use super::score::TowerPlan;
 use super::site::Site;
+use super::tower_edit::TowerEdit;
 use crate::config::{Concepts, Recipe};
 use crate::onnx::Linear;
+use crate::report::ControlKind;
 use crate::uwm::{self, Rule, Scores, Scoring, Undefined, select};
 
 /// The elements chosen in each of a tower's layers.
@@ -34,16 +37,16 @@ pub struct Brought {
     pub added: usize,
 }
 
-/// Selects in the layers of a tower, once for each of its scorings. `score` gives the scores of a group of pairs: for
-/// each scoring, a layer each.
+/// Selects in the layers of a tower; where the plan has a second scoring, with roles swapped, by that too. `score` gives
+/// the scores of a group of pairs: for each scoring, a layer each.
 ///
 /// # Errors
 /// Those of `score`; if scores allow no selection.
-pub fn choose(
-    plan: &TowerPlan,
+pub fn choose<'a>(
+    plan: &TowerPlan<'a>,
     notes: &mut Vec<String>,
     mut score: impl FnMut(&Group) -> Result<Vec<Vec<Scores>>, Error>,
-) -> Result<Vec<Choice>, Error> {
+) -> Result<TowerEdit<'a>, Error> {
     let TowerPlan { site, recipe, layers, scorings, groups, .. } = plan;
     let share = if recipe.concepts == Concepts::Each { groups.len().max(1) as f64 } else { 1.0 };
     let rule = Rule { tau: recipe.rule.tau / share, ..recipe.rule };
@@ -94,11 +97,23 @@ pub fn choose(
         ));
         choices.truncate(1);
     }
-    if choices.first().is_some_and(|choice| choice.selected() == 0) {
+    let mut choices = choices.into_iter();
+    let choice = choices.next().unwrap_or_default();
+    if choice.selected() == 0 {
         let layer = layers.first().map_or(String::new(), |layer| layer.node.clone());
         return Err(Error::Score { layer, source: uwm::Error::NothingSelected { layers: layers.len() } });
     }
-    Ok(choices)
+    Ok(TowerEdit {
+        file: plan.file,
+        site,
+        layers: layers.clone(),
+        alpha: recipe.alpha,
+        choice,
+        controls: choices.map(|swapped| (ControlKind::Swapped, swapped.positions)).collect(),
+        score: recipe.scoring.to_string(),
+        tau: Some(recipe.rule.tau),
+        recipe: json!(recipe),
+    })
 }
 
 /// Selects by one score.

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use super::Error;
 use super::batches::Runner;
 use super::evaluate::{EmbeddedData, EvaluationData, embed_side};
-use super::score::TowerPlan;
-use crate::onnx::{Linear, Modality, Replaced, Selection};
+use super::tower_edit::TowerEdit;
+use crate::onnx::{Linear, Modality, Replaced};
 use crate::report::{Against, Control, ControlKind, Verdict};
 use crate::safeground::{Evaluation, Outcome, paired};
 
-/// An edit as positions in the layers of each plan.
+/// Another edit of the same towers.
 pub struct ControlEdit {
     /// Which control it is.
     pub kind: ControlKind,
-    /// For each plan, a layer each.
+    /// For each tower, a layer each.
     pub positions: Vec<Vec<Vec<u32>>>,
 }
 
@@ -24,17 +24,31 @@ pub struct ControlEdit {
 ///
 /// # Errors
 /// If a weight cannot be read.
-pub fn random(plans: &[TowerPlan], counts: &[Vec<usize>], seed: u64) -> Result<ControlEdit, Error> {
+pub fn random(edits: &[TowerEdit], seed: u64) -> Result<ControlEdit, Error> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let positions = plans.iter().zip(counts).map(|(plan, counts)| {
-        let layers = plan.layers.iter().zip(counts);
-        let draw = |(layer, &count): (&Linear, &usize)| {
-            let weight = layer.weight.read(plan.site.graph.model)?;
-            Ok(sample_of(&mut rng, weight.as_standard_layout().as_slice().unwrap_or_default(), count))
+    let positions = edits.iter().map(|edit| {
+        let layers = edit.layers.iter().zip(&edit.choice.positions);
+        let draw = |(layer, chosen): (&Linear, &Vec<u32>)| {
+            let weight = layer.weight.read(edit.site.graph.model)?;
+            Ok(sample_of(&mut rng, weight.as_standard_layout().as_slice().unwrap_or_default(), chosen.len()))
         };
         layers.map(draw).collect::<Result<_, Error>>()
     });
     Ok(ControlEdit { kind: ControlKind::Random { seed }, positions: positions.collect::<Result<_, Error>>()? })
+}
+
+/// What the methods choose where they should find nothing; each control is one of all towers, or none.
+pub fn others(edits: &[TowerEdit]) -> Vec<ControlEdit> {
+    let Some(first) = edits.first() else { return vec![] };
+    let of = |edit: &TowerEdit, kind: ControlKind| {
+        edit.controls.iter().find(|(own, _)| *own == kind).map(|(_, positions)| positions.clone())
+    };
+    let kinds = first.controls.iter().map(|(kind, _)| *kind);
+    let all = kinds.filter_map(|kind| {
+        let positions: Option<_> = edits.iter().map(|edit| of(edit, kind)).collect();
+        Some(ControlEdit { kind, positions: positions? })
+    });
+    all.collect()
 }
 
 /// Positions of `count` weights that are not 0; where there are not so many, of any.
@@ -60,18 +74,6 @@ fn sample(rng: &mut fastrand::Rng, of: usize, count: usize) -> Vec<u32> {
     taken.into_iter().collect()
 }
 
-/// The selections of a plan at these positions.
-pub fn selections(plan: &TowerPlan, positions: &[Vec<u32>]) -> Vec<Selection> {
-    let layers = plan.layers.iter().zip(positions);
-    layers
-        .map(|(layer, positions)| Selection {
-            layer: layer.clone(),
-            alpha: plan.recipe.alpha,
-            positions: positions.clone(),
-        })
-        .collect()
-}
-
 /// Embeds the evaluation data with the towers as a control edits them; `None`, with a note, if that cannot be tried
 /// without a file.
 ///
@@ -80,22 +82,23 @@ pub fn selections(plan: &TowerPlan, positions: &[Vec<u32>]) -> Vec<Selection> {
 pub fn embed(
     runner: Runner,
     on: EvaluationData,
-    plans: &[TowerPlan],
-    edit: &ControlEdit,
+    edits: &[TowerEdit],
+    control: &ControlEdit,
     before: &EmbeddedData,
     notes: &mut Vec<String>,
 ) -> Result<Option<EmbeddedData>, Error> {
     let mut embedded = before.clone();
-    for (plan, positions) in plans.iter().zip(&edit.positions) {
-        let Some(weights) = Replaced::new(plan.site.graph.model, &selections(plan, positions))? else {
+    for (edit, positions) in edits.iter().zip(&control.positions) {
+        let site = edit.site;
+        let Some(weights) = Replaced::new(site.graph.model, &edit.selections(positions))? else {
             notes.push(format!(
                 "no controls: the edited weights of the {} tower exceed 2 GiB, which no graph can carry",
-                plan.site.modality()
+                site.modality()
             ));
             return Ok(None);
         };
-        let side = Arc::new(embed_side(runner, plan.site, Some(&weights), on, &edit.kind.to_string())?);
-        match plan.site.modality() {
+        let side = Arc::new(embed_side(runner, site, Some(&weights), on, &control.kind.to_string())?);
+        match site.modality() {
             Modality::Text => embedded.text = side,
             Modality::Vision => embedded.image = side,
         }

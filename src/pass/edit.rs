@@ -5,27 +5,18 @@ use serde_json::{Map, Value, json};
 
 use super::Error;
 use super::batches::Runner;
-use super::choose::Choice;
 use super::controls::{self, ControlEdit};
 use super::data::Data;
 use super::evaluate::{EmbeddedData, EvaluationData, embed, measure_all};
 use super::files::{data_files, write_model, write_plain};
 use super::job::{Controls, Target};
 use super::plans::Scene;
-use super::score::TowerPlan;
 use super::site::{Site, both};
 use super::timing::Timing;
+use super::tower_edit::TowerEdit;
 use crate::onnx::{Graph, Model, Outputs, Patch, Plan, Selection};
-use crate::report::{BeforeAfter, ConceptPart, Control, ControlKind, Edit, EditedFile, EditedLayer, FileId, Report};
+use crate::report::{BeforeAfter, ConceptPart, Control, Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::safeground::Evaluation;
-
-/// What was chosen in each tower that has a plan.
-pub struct Choices {
-    /// The edit.
-    pub edit: Vec<Choice>,
-    /// The same with safe and unsafe in each other's place, where that control is wanted.
-    pub swapped: Vec<Choice>,
-}
 
 /// An edit on its way to files.
 #[derive(Clone, Copy)]
@@ -39,7 +30,7 @@ pub struct Editing<'a> {
     /// Where they go.
     pub targets: &'a [Target],
     /// What is done to which tower.
-    pub plans: &'a [TowerPlan<'a>],
+    pub edits: &'a [TowerEdit<'a>],
     /// The calibration data.
     pub data: &'a Data,
     /// What is measured on.
@@ -58,20 +49,18 @@ impl Editing<'_> {
     /// If the edit does not fit, a file cannot be written, or runtime or data fail.
     pub fn carry_out(
         self,
-        choices: &Choices,
         before: Option<EmbeddedData>,
         outputs: &mut Outputs,
         timing: &mut Timing,
         mut notes: Vec<String>,
     ) -> Result<Report, Error> {
-        let Self { runner, scene, models, targets, plans, data, .. } = self;
+        let Self { runner, scene, models, targets, edits, data, .. } = self;
         let stop = || runner.observer.cancelled();
         let (mut staged, mut patches) = (vec![], vec![]);
         for (index, target) in targets.iter().enumerate() {
-            let of_file = plans.iter().zip(&choices.edit).filter(|(plan, _)| plan.file == index);
             let selections: Vec<Selection> =
-                of_file.flat_map(|(plan, choice)| controls::selections(plan, &choice.positions)).collect();
-            let patch = Patch::make(&models[index], &selections, options(plans, index, data)?)?;
+                edits.iter().filter(|edit| edit.file == index).flat_map(TowerEdit::own).collect();
+            let patch = Patch::make(&models[index], &selections, options(edits, index, data)?)?;
             let bytes = patch.to_bytes();
             if let Some(path) = &target.patch {
                 write_plain(outputs, &bytes, path)?;
@@ -94,14 +83,14 @@ impl Editing<'_> {
             (Some(on), Some(before), Some(towers)) => {
                 let after = embed(runner, towers, on, "after")?;
                 timing.lap("evaluate_after");
-                self.measure(on, choices, &before, &after, &mut notes)?
+                self.measure(on, &before, &after, &mut notes)?
             }
             _ => Measured::default(),
         };
         timing.lap("evaluate_controls");
 
         let files = targets.iter().enumerate().map(|(index, target)| EditedFile {
-            towers: plans.iter().filter(|plan| plan.file == index).map(|plan| plan.site.modality()).collect(),
+            towers: edits.iter().filter(|edit| edit.file == index).map(|edit| edit.site.modality()).collect(),
             model: FileId { path: models[index].path().to_owned(), sha256: models[index].sha256().to_owned() },
             output: FileId { path: target.output.clone(), sha256: new_models[index].sha256().to_owned() },
             data: data_files(&new_models[index], &target.names, &target.output),
@@ -112,7 +101,7 @@ impl Editing<'_> {
             files: files.collect(),
             calibration_pairs: data.calibration.rows.len(),
             evaluation_quadruplets: measured.quadruplets,
-            edit: changes(plans, &choices.edit, &patches),
+            edit: changes(edits, &patches),
             verdict: judged.and_then(|both| controls::judge(&both.before, &both.after, &measured.controls)),
             evaluation: measured.evaluation,
             controls: measured.controls,
@@ -123,30 +112,25 @@ impl Editing<'_> {
     }
 
     /// The controls that are wanted.
-    fn control_edits(&self, choices: &Choices) -> Result<Vec<ControlEdit>, Error> {
-        let (wanted, plans) = (self.controls, self.plans);
-        let counts: Vec<Vec<usize>> =
-            choices.edit.iter().map(|choice| choice.positions.iter().map(Vec::len).collect()).collect();
-        let random = wanted.seeds().map(|seed| controls::random(plans, &counts, seed));
-        let mut edits = random.collect::<Result<Vec<_>, _>>()?;
-        if wanted != Controls::Off && choices.swapped.len() == plans.len() {
-            let positions = choices.swapped.iter().map(|choice| choice.positions.clone()).collect();
-            edits.push(ControlEdit { kind: ControlKind::Swapped, positions });
+    fn control_edits(&self) -> Result<Vec<ControlEdit>, Error> {
+        let random = self.controls.seeds().map(|seed| controls::random(self.edits, seed));
+        let mut all = random.collect::<Result<Vec<_>, _>>()?;
+        if self.controls != Controls::Off {
+            all.extend(controls::others(self.edits));
         }
-        Ok(edits)
+        Ok(all)
     }
 
     fn measure(
         &self,
         on: EvaluationData,
-        choices: &Choices,
         before: &EmbeddedData,
         after: &EmbeddedData,
         notes: &mut Vec<String>,
     ) -> Result<Measured, Error> {
         let mut embedded = vec![];
-        for edit in self.control_edits(choices)? {
-            match controls::embed(self.runner, on, self.plans, &edit, before, notes)? {
+        for edit in self.control_edits()? {
+            match controls::embed(self.runner, on, self.edits, &edit, before, notes)? {
                 Some(side) => embedded.push((edit, side)),
                 None => break,
             }
@@ -176,13 +160,13 @@ struct Measured {
 }
 
 /// What was changed, layer by layer.
-fn changes(plans: &[TowerPlan], choices: &[Choice], patches: &[(Patch, Vec<u8>)]) -> Edit {
+fn changes(edits: &[TowerEdit], patches: &[(Patch, Vec<u8>)]) -> Edit {
     // In the order of the files, as the patches are.
     let mut kept = patches.iter().flat_map(|(patch, _)| &patch.layers);
     let (mut layers, mut concepts) = (vec![], vec![]);
-    for (plan, choice) in plans.iter().zip(choices) {
-        let recipe = &plan.recipe;
-        for (layer, (positions, undefined)) in plan.layers.iter().zip(choice.positions.iter().zip(&choice.undefined)) {
+    for edit in edits {
+        let choice = &edit.choice;
+        for (layer, (positions, undefined)) in edit.layers.iter().zip(choice.positions.iter().zip(&choice.undefined)) {
             layers.push(EditedLayer {
                 tower: layer.modality,
                 block: layer.block,
@@ -190,16 +174,16 @@ fn changes(plans: &[TowerPlan], choices: &[Choice], patches: &[(Patch, Vec<u8>)]
                 node: layer.node.clone(),
                 initializer: layer.weight.initializer.clone(),
                 shape: layer.weight.shape,
-                score: recipe.scoring.to_string(),
-                tau: recipe.rule.tau,
-                alpha: recipe.alpha,
+                score: edit.score.clone(),
+                tau: edit.tau,
+                alpha: edit.alpha,
                 selected: positions.len(),
                 saturated: kept.next().map_or(0, |layer| layer.originals.saturated),
                 undefined: *undefined,
             });
         }
         concepts.extend(choice.concepts.iter().cloned().map(|brought| ConceptPart {
-            tower: plan.site.modality(),
+            tower: edit.site.modality(),
             concept: brought.concept,
             pairs: brought.pairs,
             selected: brought.selected,
@@ -210,10 +194,10 @@ fn changes(plans: &[TowerPlan], choices: &[Choice], patches: &[(Patch, Vec<u8>)]
 }
 
 /// What the patch says it was made with: recipe a tower, and the calibration data by content, not by path.
-fn options(plans: &[TowerPlan], file: usize, data: &Data) -> Result<Value, Error> {
-    let towers = plans.iter().filter(|plan| plan.file == file);
+fn options(edits: &[TowerEdit], file: usize, data: &Data) -> Result<Value, Error> {
+    let towers = edits.iter().filter(|edit| edit.file == file);
     let mut options: Map<String, Value> =
-        towers.map(|plan| (plan.site.modality().name().to_owned(), json!(plan.recipe))).collect();
+        towers.map(|edit| (edit.site.modality().name().to_owned(), edit.recipe.clone())).collect();
     let manifest = &data.calibration.path;
     let bytes = std::fs::read(manifest).map_err(|source| crate::onnx::Error::Io {
         action: "read",

@@ -30,6 +30,7 @@ mod splits;
 mod sweep;
 mod tensors;
 mod timing;
+mod tower_edit;
 mod verify;
 mod wanted;
 

@@ -7,7 +7,7 @@ use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::choose::choose;
 use super::data::Data;
-use super::edit::{Choices, Editing};
+use super::edit::Editing;
 use super::evaluate::embed;
 use super::files::{apart, check_plain};
 use super::job::{Controls, Destination, Job};
@@ -17,6 +17,7 @@ use super::score::{Scorer, TowerPlan, header, open_kept};
 use super::site::{Site, both};
 use super::splits;
 use super::timing::Timing;
+use super::tower_edit::TowerEdit;
 use crate::onnx::{Graph, Model, Outputs};
 use crate::report::Report;
 
@@ -51,7 +52,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let mut timing = Timing::start(clock);
 
     let from = From { job, kept: kept.as_ref(), checkpoints: checkpoints.as_ref() };
-    let choices = choose_all(from, runner, &plans, &data, &mut outputs, &mut timing, &mut notes)?;
+    let edits = choose_all(from, runner, &plans, &data, &mut outputs, &mut timing, &mut notes)?;
     let on = split.as_ref().and_then(|split| data.on(split));
     let before = on.zip(both(&sites)).map(|(on, towers)| embed(runner, towers, on, "before")).transpose()?;
     timing.lap("evaluate_before");
@@ -61,13 +62,13 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         scene,
         models: &models,
         targets: &targets,
-        plans: &plans,
+        edits: &edits,
         data: &data,
         on,
         controls: job.controls,
         provenance: job.provenance,
     };
-    let mut report = editing.carry_out(&choices, before, &mut outputs, &mut timing, notes)?;
+    let mut report = editing.carry_out(before, &mut outputs, &mut timing, notes)?;
     if runner.observer.cancelled() {
         return Err(Error::Interrupted);
     }
@@ -88,15 +89,15 @@ struct From<'a> {
     checkpoints: Option<&'a Checkpoints>,
 }
 
-fn choose_all(
+fn choose_all<'a>(
     from: From,
     runner: Runner,
-    plans: &[TowerPlan],
+    plans: &[TowerPlan<'a>],
     data: &Data,
     outputs: &mut Outputs,
     timing: &mut Timing,
     notes: &mut Vec<String>,
-) -> Result<Choices, Error> {
+) -> Result<Vec<TowerEdit<'a>>, Error> {
     let From { job, kept, checkpoints } = from;
     let file = job.scores_out.as_deref().map(|path| Ok::<_, Error>((outputs.create(path)?, path))).transpose()?;
     let writer = match file {
@@ -104,7 +105,7 @@ fn choose_all(
         None => None,
     };
     let mut scorer = Scorer { data, runner, kept, writer, checkpoints, notes };
-    let (mut edit, mut swapped) = (vec![], vec![]);
+    let mut edits = vec![];
     for plan in plans {
         let mut said = vec![];
         // The patch will name the model by its hash; hashing has only one thread.
@@ -112,12 +113,10 @@ fn choose_all(
             || choose(plan, &mut said, |group| scorer.score(plan.wanted(), group)),
             || plan.site.graph.model.sha256(),
         );
-        let mut chosen = chosen?.into_iter();
-        edit.extend(chosen.next());
-        swapped.extend(chosen.next());
+        edits.push(chosen?);
         scorer.notes.extend(said);
         timing.lap("calibrate");
     }
     scorer.finish()?;
-    Ok(Choices { edit, swapped })
+    Ok(edits)
 }

@@ -151,8 +151,8 @@ pub struct EditedLayer {
     pub shape: [usize; 2],
     /// The score, in words.
     pub score: String,
-    /// Share that was selected.
-    pub tau: f64,
+    /// Share that was selected, if the method goes by one.
+    pub tau: Option<f64>,
     /// The factor.
     pub alpha: f64,
     /// Elements changed.

@@ -95,7 +95,7 @@ impl Report {
                 layer.role,
                 layer.initializer,
                 format!("{o}x{i}"),
-                layer.tau,
+                layer.tau.map_or("-".to_owned(), |tau| tau.to_string()),
                 layer.selected,
             );
         }

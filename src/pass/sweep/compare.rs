@@ -11,10 +11,10 @@ use super::trials::{Laboratory, fingerprint};
 use crate::few::few;
 use crate::onnx::Modality;
 use crate::pass::Error;
-use crate::pass::choose::Choice;
 use crate::pass::evaluate::{EmbeddedData, EmbeddedSide, Measurements, measure_all};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::{Site, both};
+use crate::pass::tower_edit::TowerEdit;
 use crate::pass::{controls, notes};
 use crate::report::{Control, ControlKind, Frontier, Outcome, SplitSize, SweepPoint, TriedEdit};
 use crate::safeground::Metric;
@@ -97,15 +97,15 @@ impl<'a> Compared<'a> {
             if self.runs[0] >= max_runs.unwrap_or(usize::MAX) {
                 break;
             }
-            let choice = match choose(tower, plan, notes)? {
-                Ok(choice) => choice,
+            let tried_edit = match choose(tower, plan, notes)? {
+                Ok(edit) => edit,
                 Err(reason) => {
                     self.edits[edit].outcome = Outcome::Impossible(reason);
                     continue;
                 }
             };
-            self.edits[edit].selected = choice.selected();
-            let selections = controls::selections(plan, &choice.positions);
+            self.edits[edit].selected = tried_edit.choice.selected();
+            let selections = tried_edit.own();
             let same = known.entry((tower_index, fingerprint(&selections))).or_insert(edit);
             if *same != edit {
                 self.edits[edit].outcome = Outcome::SameAs(self.edits[*same].id.clone());
@@ -223,19 +223,17 @@ impl<'a> Compared<'a> {
         let (mut real, mut random) = (BTreeMap::new(), BTreeMap::new());
         for (number, &edit) in used.iter().enumerate() {
             let (tower, plan) = edit_of(self.towers, edit).expect("an edit that was tried");
-            let Ok(choice) = choose(tower, plan, &mut vec![])? else { continue };
+            let Ok(chosen) = choose(tower, plan, &mut vec![])? else { continue };
             let id = &self.edits[edit].id;
             let turn = format!("({}/{})", number + 1, used.len());
-            let selections = controls::selections(plan, &choice.positions);
-            match sound(on.edited(tower.site, &selections, &format!("{id} {turn}"))?, tower, &unedited) {
+            match sound(on.edited(tower.site, &chosen.own(), &format!("{id} {turn}"))?, tower, &unedited) {
                 Ok(side) => _ = real.insert(edit, side),
                 Err(reason) => notes.push(format!("{id} is not reported: {reason}")),
             }
             self.runs[1] += 1;
             if controlled {
-                let counts = choice.positions.iter().map(Vec::len).collect();
-                let control = controls::random(std::slice::from_ref(plan), &[counts], SEED)?;
-                let selections = controls::selections(plan, &control.positions[0]);
+                let control = controls::random(std::slice::from_ref(&chosen), SEED)?;
+                let selections = chosen.selections(&control.positions[0]);
                 match sound(on.edited(tower.site, &selections, &format!("{id}, random {turn}"))?, tower, &unedited) {
                     Ok(side) => _ = random.insert(edit, side),
                     Err(reason) => notes.push(format!("the random control of {id} is not measured: {reason}")),
@@ -317,12 +315,16 @@ fn untried(tower: &Tower, index: usize, plan: &TowerPlan) -> TriedEdit {
 }
 
 /// The elements of an edit, or why there are none.
-fn choose(tower: &Tower, plan: &TowerPlan, notes: &mut Vec<String>) -> Result<Result<Choice, String>, Error> {
+fn choose<'a>(
+    tower: &Tower<'a>,
+    plan: &TowerPlan<'a>,
+    notes: &mut Vec<String>,
+) -> Result<Result<TowerEdit<'a>, String>, Error> {
     let mut said = vec![];
     let chosen = tower.choose(plan, &mut said);
     notes::add(notes, said);
     match chosen {
-        Ok(choices) => Ok(Ok(choices.into_iter().next().unwrap_or_default())),
+        Ok(edit) => Ok(Ok(edit)),
         Err(error @ Error::Score { .. }) => Ok(Err(error.to_string())),
         Err(error) => Err(error),
     }

@@ -22,7 +22,7 @@ use super::Error;
 use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::data::Data;
-use super::edit::{Choices, Editing};
+use super::edit::Editing;
 use super::evaluate::EmbeddedData;
 use super::files::{apart, check_plain, write_plain};
 use super::job::{Controls, Destination, ModelFiles, Target};
@@ -236,29 +236,24 @@ impl Landing<'_> {
         let clock = Instant::now();
         let mut notes = vec![];
         let controlled = self.job.controls != Controls::Off;
-        let (mut plans, mut choices) = (vec![], Choices { edit: vec![], swapped: vec![] });
-        let edits = compare::edits_of(towers, [point.text, point.vision]);
-        for (tower, plan) in edits.into_iter().flatten() {
-            let recipe = plan.recipe.clone();
-            let plan = plan_tower(tower.file, tower.site, recipe, self.data, controlled)?;
-            let mut chosen = tower.choose(&plan, &mut notes)?.into_iter();
-            choices.edit.extend(chosen.next());
-            choices.swapped.extend(chosen.next());
-            plans.push(plan);
+        let mut edits = vec![];
+        for (tower, plan) in compare::edits_of(towers, [point.text, point.vision]).into_iter().flatten() {
+            let plan = plan_tower(tower.file, tower.site, plan.recipe.clone(), self.data, controlled)?;
+            edits.push(tower.choose(&plan, &mut notes)?);
         }
         let editing = Editing {
             runner: self.runner,
             scene: self.scene,
             models: self.models,
             targets: self.targets,
-            plans: &plans,
+            edits: &edits,
             data: self.data,
             on: Some(on.on()),
             controls: self.job.controls,
             provenance: self.job.provenance,
         };
         let mut timing = Timing::start(clock);
-        let mut report = editing.carry_out(&choices, Some(before), outputs, &mut timing, notes)?;
+        let mut report = editing.carry_out(Some(before), outputs, &mut timing, notes)?;
         report.timing_s = timing.finish();
         Ok(report)
     }

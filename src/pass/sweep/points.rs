@@ -7,12 +7,13 @@ use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::{Averaged, Wanted};
 use crate::pass::checkpoint::Checkpoints;
-use crate::pass::choose::{Choice, choose};
+use crate::pass::choose::choose;
 use crate::pass::data::{Data, Group};
 use crate::pass::notes;
 use crate::pass::plans::{Scene, plan_tower, remarks};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::Site;
+use crate::pass::tower_edit::TowerEdit;
 use crate::uwm::Scoring;
 
 /// A tower with the edits that are tried on it.
@@ -96,14 +97,14 @@ impl<'a> Tower<'a> {
         Ok(())
     }
 
-    /// The elements of an edit: for each scoring of the plan.
+    /// The elements of an edit.
     ///
     /// # Errors
     /// If the scores allow no selection.
     ///
     /// # Panics
     /// If the plan is not one of the tower's.
-    pub fn choose(&self, plan: &TowerPlan, notes: &mut Vec<String>) -> Result<Vec<Choice>, Error> {
+    pub fn choose(&self, plan: &TowerPlan<'a>, notes: &mut Vec<String>) -> Result<TowerEdit<'a>, Error> {
         choose(plan, notes, |group| {
             let (_, averaged) = self.averages.iter().find(|(own, _)| own == group).expect("each group was run");
             averaged.scores(&self.layers, plan.wanted())

@@ -4,14 +4,17 @@
 //! With inputs `h [I]` and outputs `e = P h [O]` of the safe and the unsafe samples:
 //!
 //! ```text
-//! a(e) = (e - mean e_s) . u        0 on safe, 1 on unsafe samples, on average
-//! t(h) = e - gain a(e) mu          the wanted map; mu = mean e_u - mean e_s
+//! mu   = mean e_u - mean e_s
+//! v    = (C + rho D)^-1 mean h_u, scaled to v . mean h_u = 1     C = (safe C_s + C_u) / (safe + 1), D = diag(C)
+//! t(h) = e - gain (v . h) mu                                     the wanted map
 //! ```
 
 mod detector;
 mod moments;
 mod search;
+mod separation;
 
-pub use detector::{Detector, RHO};
+pub use detector::{Detector, Fit};
 pub use moments::Moments;
 pub use search::{Aim, negate};
+pub use separation::Separation;

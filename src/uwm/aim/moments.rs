@@ -69,24 +69,10 @@ impl Moments {
         &sums.sum / sums.count.max(1) as f64
     }
 
-    /// Mean of all samples, `[I]`.
-    pub fn mean_of_all(&self) -> Array1<f64> {
-        (&self.safe.sum + &self.not_safe.sum) / (self.safe.count + self.not_safe.count).max(1) as f64
-    }
-
-    /// `C = mean h h^T` over all samples, `[I, I]`.
-    pub fn second(&self) -> Array2<f64> {
-        (&self.safe.second + &self.not_safe.second) / (self.safe.count + self.not_safe.count).max(1) as f64
-    }
-
-    /// Covariance within the sides, pooled by their counts, `[I, I]`.
-    pub fn within(&self) -> Array2<f64> {
-        let all = (self.safe.count + self.not_safe.count).max(1) as f64;
-        let mut within = self.second();
-        for sums in [&self.safe, &self.not_safe].into_iter().filter(|sums| sums.count > 0) {
-            let row = sums.sum.view().insert_axis(Axis(0));
-            general_mat_mul(-1.0 / (all * sums.count as f64), &row.t(), &row, 1.0, &mut within);
-        }
-        within
+    /// `C = (safe C_s + C_u) / (safe + 1)`, `[I, I]`: the mean of `h h^T` over each side, the safe one counting `safe`
+    /// times.
+    pub fn second(&self, safe: f64) -> Array2<f64> {
+        let mean = |sums: &Sums| &sums.second / sums.count.max(1) as f64;
+        (mean(&self.safe) * safe + mean(&self.not_safe)) / (safe + 1.0)
     }
 }

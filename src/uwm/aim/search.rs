@@ -5,8 +5,8 @@
 //! a change of element j by d changes J by  2 d G_j + d^2 (1 + r) C_jj,   G = p (C + r D) - (b + r p0 D)
 //! ```
 //!
-//! `r` pays for each change, and so keeps what the samples do not show. At `p = p0`, `G = gain mu_o (C w - offset m)`: a
-//! product of two vectors, since the wanted map differs from the layer by one of rank one.
+//! `r` pays for each change, and so keeps what the samples do not show. At `p = p0`, `G = gain mu_o C v`: a product of two
+//! vectors, since the wanted map differs from the layer by one of rank one.
 
 use ndarray::{Array1, Array2, ArrayView1};
 use rayon::prelude::*;
@@ -38,8 +38,8 @@ pub fn negate(
     detector: &Detector,
     aim: Aim,
 ) -> Vec<u32> {
-    let second = moments.second();
-    let pull = second.dot(&detector.of_inputs) - moments.mean_of_all() * detector.offset;
+    let second = moments.second(1.0);
+    let pull = second.dot(&detector.v);
     let of_row = |row: usize| {
         let gradient = &pull * (aim.gain * detector.mu[row]);
         let flips = search(weight.row(row), negated.row(row), &second, gradient, aim.ridge);
