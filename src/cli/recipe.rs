@@ -11,7 +11,7 @@ use crate::uwm::{Budget, Measure, Score};
 /// How elements are scored and selected. A value may be for one tower: `text:0.05`.
 #[derive(Args, Clone)]
 pub struct RecipeArgs {
-    /// A recipe by name: paper, paper-captioning, contrast or contrast-text; instead of the configuration's recipe [default: paper].
+    /// A recipe by name: paper, paper-captioning, contrast, contrast-text or aimed; instead of the configuration's recipe [default: paper].
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
     /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast, concept-contrast or
@@ -24,9 +24,16 @@ pub struct RecipeArgs {
     /// What safe content weighs against unsafe content in the contrast scores.
     #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f32>, allow_negative_numbers = true)]
     lambda: Vec<OfTower<f32>>,
-    /// What unsafe energy counts for in energy-contrast.
+    /// Edit this tower only.
+    #[arg(long, value_name = "TOWER", value_parser = tower)]
+    tower: Option<Modality>,
+    /// What unsafe energy counts for in energy-contrast; how far aimed negation moves unsafe content [default there: found
+    /// by cross-validation].
     #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f32>, allow_negative_numbers = true)]
     gain: Vec<OfTower<f32>>,
+    /// What a negation costs in aimed negation [default: found by cross-validation].
+    #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f64>, allow_negative_numbers = true)]
+    ridge: Vec<OfTower<f64>>,
     /// Whether scores are multiplied by the weights' magnitudes: true or false.
     #[arg(long, value_name = "[TOWER:]BOOL", value_parser = of_tower::<bool>)]
     weight_prior: Vec<OfTower<bool>>,
@@ -67,6 +74,11 @@ where
     Ok(OfTower { tower, value: value.parse().map_err(|e: T::Err| e.to_string())? })
 }
 
+fn tower(text: &str) -> Result<Modality, String> {
+    let towers = [Modality::Text, Modality::Vision];
+    towers.into_iter().find(|tower| tower.name() == text).ok_or_else(|| "it is text or vision".to_owned())
+}
+
 /// What is said of a tower: the last that names it, else the last that names none.
 fn said<T: Copy>(values: &[OfTower<T>], tower: Modality) -> Option<T> {
     let last = |named| values.iter().rev().find(|value| value.tower == named).map(|value| value.value);
@@ -81,12 +93,14 @@ impl RecipeArgs {
         }
         for (tower, options) in [(Modality::Text, &mut config.text), (Modality::Vision, &mut config.vision)] {
             let own = TowerOptions {
-                edit: None,
+                edit: self.tower.map(|only| only == tower),
+                method: None,
                 layers: None,
                 score: said(&self.score, tower),
                 std: said(&self.std, tower),
                 lambda: said(&self.lambda, tower),
                 gain: said(&self.gain, tower),
+                ridge: said(&self.ridge, tower),
                 weight_prior: said(&self.weight_prior, tower),
                 selection: said(&self.selection, tower),
                 budget: said(&self.budget, tower),

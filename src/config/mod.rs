@@ -1,5 +1,6 @@
 //! `uwm.yaml`: the recipe and the data that go with a model. Paths in it are relative to its folder.
 
+mod method;
 mod preset;
 mod recipe;
 mod sweep;
@@ -10,9 +11,10 @@ use miette::Diagnostic;
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use method::{Aimed, Method, MethodName};
 pub use preset::Preset;
 pub use recipe::{Concepts, Recipe, TowerOptions};
-pub use sweep::{Axis, Grid, SweepOptions};
+pub use sweep::{Axis, GAINS, Grid, RIDGES, SweepOptions};
 
 use crate::onnx::Modality;
 
@@ -56,11 +58,11 @@ pub enum Error {
         range: &'static str,
     },
     /// An option that does nothing.
-    #[error("{name} is given for the {tower} tower, and its score '{score}' does not go by it")]
+    #[error("{name} is given for the {tower} tower, and '{score}' does not go by it")]
     #[diagnostic(
         code("option-unused"),
         help(
-            "leave it out, or choose a score that takes it: std goes with pairwise, dataset, unsafe-only and difference; lambda with contrast, concept-contrast and energy-contrast; gain with energy-contrast"
+            "leave it out, or choose a score that takes it: std goes with pairwise, dataset, unsafe-only and difference; lambda with contrast, concept-contrast and energy-contrast; gain with energy-contrast and aimed; ridge with aimed, which takes no other option but layers"
         )
     )]
     Unused {
@@ -148,17 +150,22 @@ impl Config {
         Self { preset: Some(preset), text: stays(&self.text), vision: stays(&self.vision), ..self }
     }
 
-    /// The recipe of a tower: the options over the preset's; `None` if the tower is not to be edited.
+    /// What is done to a tower: the options over the preset's; `None` if the tower is not to be edited.
     ///
     /// # Errors
     /// [`Error::Range`] if a number is out of range, [`Error::Unused`] if an option does nothing.
-    pub fn recipe(&self, tower: Modality) -> Result<Option<Recipe>, Error> {
-        let options = match tower {
+    pub fn method(&self, tower: Modality) -> Result<Option<Method>, Error> {
+        let options = self.options(tower);
+        let method = options.clone().or(self.preset.unwrap_or_default().options(tower)).method(tower)?;
+        method.as_ref().map_or(Ok(()), |method| options.check_used(method, tower))?;
+        Ok(method)
+    }
+
+    /// What is said of a tower.
+    pub fn options(&self, tower: Modality) -> &TowerOptions {
+        match tower {
             Modality::Text => &self.text,
             Modality::Vision => &self.vision,
-        };
-        let recipe = options.clone().or(self.preset.unwrap_or_default().options(tower)).recipe(tower)?;
-        recipe.as_ref().map_or(Ok(()), |recipe| options.check_used(recipe.scoring.score, tower))?;
-        Ok(recipe)
+        }
     }
 }

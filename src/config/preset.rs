@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::MethodName;
 use super::recipe::{TowerOptions, by_word, word};
 use crate::onnx::Modality;
 use crate::uwm::Measure;
@@ -22,9 +23,11 @@ pub enum Preset {
     Contrast,
     /// The same in the text tower's `fc2`, which does more and costs more retrieval; the vision tower stays.
     ContrastText,
+    /// Aimed negation of the last linear layer of one tower.
+    Aimed,
 }
 
-by_word!(Preset, [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast, Preset::ContrastText]);
+by_word!(Preset, [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast, Preset::ContrastText, Preset::Aimed]);
 
 impl Preset {
     /// What it says of a tower, where that is not the paper's.
@@ -54,6 +57,8 @@ impl Preset {
                 ..none
             },
             (Self::ContrastText, Modality::Vision) => TowerOptions { edit: Some(false), ..none },
+            // Of both towers, the one where it does more.
+            (Self::Aimed, _) => TowerOptions { method: Some(MethodName::Aimed), ..none },
         }
     }
 }

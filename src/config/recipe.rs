@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, MethodName};
 use crate::onnx::Modality;
 use crate::uwm::{Budget, Measure, Rule, Score, ScoreOption, Scoring};
 
@@ -15,6 +15,8 @@ use crate::uwm::{Budget, Measure, Rule, Score, ScoreOption, Scoring};
 pub struct TowerOptions {
     /// Whether it is edited.
     pub edit: Option<bool>,
+    /// Whether scores or a search find the elements.
+    pub method: Option<MethodName>,
     /// The layers to edit.
     pub layers: Option<String>,
     /// The score.
@@ -23,8 +25,10 @@ pub struct TowerOptions {
     pub std: Option<bool>,
     /// What safe content weighs in a score that trades it.
     pub lambda: Option<f32>,
-    /// What unsafe energy counts for in a score that rewards it.
+    /// What unsafe energy counts for in a score that rewards it; how far a search moves unsafe content.
     pub gain: Option<f32>,
+    /// What a negation costs in a search.
+    pub ridge: Option<f64>,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: Option<bool>,
     /// Whether mass or number is selected.
@@ -81,12 +85,7 @@ impl fmt::Display for Recipe {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { layers, scoring, weight_prior, rule, alpha, epsilon: _, concepts } = self;
         let (score, Rule { selection, budget, tau }) = (scoring.score, rule);
-        // JSON's strings are YAML's, and a glob may hold anything.
-        let layers = match layers.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            true => layers.clone(),
-            false => serde_json::to_string(layers).map_err(|_| fmt::Error)?,
-        };
-        let mut entries = vec![format!("layers: {layers}, score: {score}")];
+        let mut entries = vec![format!("layers: {}, score: {score}", layers_shown(layers)?)];
         let mut entry = |name: &str, value: String, usual: bool| {
             if f.alternate() || !usual {
                 entries.push(format!("{name}: {value}"));
@@ -112,17 +111,27 @@ impl fmt::Display for Recipe {
     }
 }
 
+/// A selection of layers as it can stand in a configuration: JSON's strings are YAML's, and a glob may hold anything.
+pub(super) fn layers_shown(layers: &str) -> Result<String, fmt::Error> {
+    match layers.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        true => Ok(layers.to_owned()),
+        false => serde_json::to_string(layers).map_err(|_| fmt::Error),
+    }
+}
+
 impl TowerOptions {
     /// These, and where they leave something open, the others.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self {
             edit: self.edit.or(others.edit),
+            method: self.method.or(others.method),
             layers: self.layers.or(others.layers),
             score: self.score.or(others.score),
             std: self.std.or(others.std),
             lambda: self.lambda.or(others.lambda),
             gain: self.gain.or(others.gain),
+            ridge: self.ridge.or(others.ridge),
             weight_prior: self.weight_prior.or(others.weight_prior),
             selection: self.selection.or(others.selection),
             budget: self.budget.or(others.budget),
@@ -184,31 +193,28 @@ impl TowerOptions {
 }
 
 impl TowerOptions {
-    /// Checks that the score goes by the options that are given for one.
-    ///
-    /// # Errors
-    /// [`Error::Unused`] if not.
-    pub(super) fn check_used(&self, score: Score, tower: Modality) -> Result<(), Error> {
+    /// An option that is given for scores, or for a search, and that this score does not go by.
+    pub(super) fn unused_by(&self, score: Score) -> Option<&'static str> {
         let given = [
-            ("std", ScoreOption::Std, self.std.is_some()),
-            ("lambda", ScoreOption::Lambda, self.lambda.is_some()),
-            ("gain", ScoreOption::Gain, self.gain.is_some()),
+            ("std", score.takes(ScoreOption::Std), self.std.is_some()),
+            ("lambda", score.takes(ScoreOption::Lambda), self.lambda.is_some()),
+            ("gain", score.takes(ScoreOption::Gain), self.gain.is_some()),
+            ("ridge", false, self.ridge.is_some()),
         ];
-        match given.into_iter().find(|(_, option, given)| *given && !score.takes(*option)) {
-            Some((name, ..)) => Err(Error::Unused { name, tower, score: score.to_string() }),
-            None => Ok(()),
-        }
+        given.into_iter().find(|(_, taken, given)| *given && !taken).map(|(name, ..)| name)
     }
 
     /// Names of the options that are given for a recipe.
     pub fn given(&self) -> Vec<&'static str> {
         let Self {
             edit: _,
+            method,
             layers,
             score,
             std,
             lambda,
             gain,
+            ridge,
             weight_prior,
             selection,
             budget,
@@ -218,11 +224,13 @@ impl TowerOptions {
             length: _,
         } = self;
         let all = [
+            ("method", method.is_some()),
             ("layers", layers.is_some()),
             ("score", score.is_some()),
             ("std", std.is_some()),
             ("lambda", lambda.is_some()),
             ("gain", gain.is_some()),
+            ("ridge", ridge.is_some()),
             ("weight_prior", weight_prior.is_some()),
             ("selection", selection.is_some()),
             ("budget", budget.is_some()),

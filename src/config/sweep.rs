@@ -8,7 +8,7 @@ use serde::de::value::{
 };
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::{Concepts, Error, Recipe, TowerOptions};
+use super::{Concepts, Error, Method, MethodName, TowerOptions};
 use crate::onnx::Modality;
 use crate::uwm::{Budget, Measure, Score, ScoreOption};
 
@@ -27,6 +27,8 @@ pub struct SweepOptions {
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grid {
+    /// Whether scores or a search find the elements.
+    pub method: Axis<MethodName>,
     /// Selections of layers, each as `layers` in a recipe.
     pub layers: Axis<String>,
     /// Scores.
@@ -35,8 +37,10 @@ pub struct Grid {
     pub std: Axis<bool>,
     /// What safe content weighs.
     pub lambda: Axis<f32>,
-    /// What unsafe energy counts for.
+    /// What unsafe energy counts for; how far a search moves unsafe content ([`GAINS`] where nothing is said).
     pub gain: Axis<f32>,
+    /// What a negation costs in a search ([`RIDGES`] where nothing is said).
+    pub ridge: Axis<f64>,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: Axis<bool>,
     /// Whether mass or number is selected.
@@ -50,6 +54,11 @@ pub struct Grid {
     /// Shares.
     pub tau: Axis<f64>,
 }
+
+/// How far a search moves unsafe content, where nothing is said.
+pub const GAINS: [f64; 9] = [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0];
+/// What a negation costs in a search, where nothing is said.
+pub const RIDGES: [f64; 3] = [0.1, 0.3, 1.0];
 
 /// One value or several; none where nothing is said.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,35 +91,38 @@ impl SweepOptions {
             tau: Axis(tau),
             ..Grid::default()
         };
+        let aimed = || Grid { method: Axis(vec![MethodName::Aimed]), ridge: Axis(vec![0.3]), ..Grid::default() };
         Self {
             text: vec![
                 ratio(out_proj, "pairwise", true),
                 ratio(out_proj, "dataset", false),
                 contrast(vec![8.0], vec![0.02, 0.04, 0.06, 0.08, 0.1, 0.13]),
+                aimed(),
             ],
             vision: vec![
                 ratio(fc2, "pairwise", true),
                 ratio(fc2, "dataset", false),
                 contrast(vec![16.0, 32.0], vec![0.003, 0.006, 0.01, 0.015, 0.02, 0.03]),
+                aimed(),
             ],
         }
     }
 
-    /// All recipes for a tower, each once.
+    /// All that is tried on a tower, each once.
     ///
     /// # Errors
     /// [`Error::Range`] if a number is out of range, [`Error::Unused`] if no score of a grid goes by an option.
-    pub fn recipes(&self, tower: Modality) -> Result<Vec<Recipe>, Error> {
+    pub fn methods(&self, tower: Modality) -> Result<Vec<Method>, Error> {
         let grids = match tower {
             Modality::Text => &self.text,
             Modality::Vision => &self.vision,
         };
-        let mut all: Vec<Recipe> = vec![];
+        let mut all: Vec<Method> = vec![];
         for grid in grids {
             grid.check_used(tower)?;
             for options in grid.options() {
-                let recipe = options.recipe(tower)?;
-                all.extend(recipe.filter(|recipe| !all.contains(recipe)));
+                let method = options.method(tower)?;
+                all.extend(method.filter(|method| !all.contains(method)));
             }
         }
         Ok(all)
@@ -118,8 +130,22 @@ impl SweepOptions {
 }
 
 impl Grid {
-    /// Every combination; `tau` varies first.
+    /// The ways that are tried.
+    fn ways(&self) -> Vec<MethodName> {
+        if self.method.0.is_empty() { vec![MethodName::default()] } else { self.method.0.clone() }
+    }
+
+    /// Every combination.
     fn options(&self) -> Vec<TowerOptions> {
+        let of = |way: &MethodName| match way {
+            MethodName::Scored => self.scored(),
+            MethodName::Aimed => self.aimed(),
+        };
+        self.ways().iter().flat_map(of).collect()
+    }
+
+    /// Every combination of what scores go by; `tau` varies first.
+    fn scored(&self) -> Vec<TowerOptions> {
         let mut all = vec![TowerOptions::default()];
         multiply(&mut all, &self.layers, |options, value| options.layers = value);
         multiply(&mut all, &self.score, |options, value| options.score = value);
@@ -135,16 +161,43 @@ impl Grid {
         all
     }
 
+    /// Every combination of what a search goes by. A sweep cross-validates nothing: it has a split to choose by.
+    fn aimed(&self) -> Vec<TowerOptions> {
+        let mut all = vec![TowerOptions { method: Some(MethodName::Aimed), ..TowerOptions::default() }];
+        let or = |own: &Axis<f64>, usual: &[f64]| if own.0.is_empty() { Axis(usual.to_vec()) } else { own.clone() };
+        let gains =
+            if self.gain.0.is_empty() { Axis(GAINS.map(|gain| gain as f32).to_vec()) } else { self.gain.clone() };
+        multiply(&mut all, &self.layers, |options, value| options.layers = value);
+        multiply(&mut all, &or(&self.ridge, &RIDGES), |options, value| options.ridge = value);
+        multiply(&mut all, &gains, |options, value| options.gain = value);
+        all
+    }
+
+    /// Checks that one of the ways goes by each option.
     fn check_used(&self, tower: Modality) -> Result<(), Error> {
-        let scores = if self.score.0.is_empty() { vec![Score::default()] } else { self.score.0.clone() };
+        let scores = match (self.ways().contains(&MethodName::Scored), self.score.0.is_empty()) {
+            (false, _) => vec![],
+            (true, true) => vec![Score::default()],
+            (true, false) => self.score.0.clone(),
+        };
+        let (scored, aimed) = (!scores.is_empty(), self.ways().contains(&MethodName::Aimed));
+        let takes = |option| scores.iter().any(|score| score.takes(option));
         let given = [
-            ("std", ScoreOption::Std, self.std.0.is_empty()),
-            ("lambda", ScoreOption::Lambda, self.lambda.0.is_empty()),
-            ("gain", ScoreOption::Gain, self.gain.0.is_empty()),
+            ("score", scored, self.score.0.is_empty()),
+            ("std", takes(ScoreOption::Std), self.std.0.is_empty()),
+            ("lambda", takes(ScoreOption::Lambda), self.lambda.0.is_empty()),
+            ("gain", takes(ScoreOption::Gain) || aimed, self.gain.0.is_empty()),
+            ("ridge", aimed, self.ridge.0.is_empty()),
+            ("weight_prior", scored, self.weight_prior.0.is_empty()),
+            ("selection", scored, self.selection.0.is_empty()),
+            ("budget", scored, self.budget.0.is_empty()),
+            ("concepts", scored, self.concepts.0.is_empty()),
+            ("alpha", scored, self.alpha.0.is_empty()),
+            ("tau", scored, self.tau.0.is_empty()),
         ];
-        let unused = |option| !scores.iter().any(|score| score.takes(option));
-        match given.into_iter().find(|(_, option, absent)| !absent && unused(*option)) {
-            Some((name, ..)) => Err(Error::Unused { name, tower, score: crate::few::few(&scores) }),
+        let names = scores.iter().map(ToString::to_string).chain(aimed.then(|| MethodName::Aimed.to_string()));
+        match given.into_iter().find(|(_, taken, absent)| !absent && !taken) {
+            Some((name, ..)) => Err(Error::Unused { name, tower, score: crate::few::few(names) }),
             None => Ok(()),
         }
     }
@@ -234,9 +287,9 @@ mod tests {
     fn what_is_printed_can_be_put_into_a_configuration() {
         let usual = SweepOptions::usual();
         for tower in [Modality::Text, Modality::Vision] {
-            for recipe in usual.recipes(tower).unwrap() {
-                let options: TowerOptions = serde_saphyr::from_str(&format!("{recipe:#}")).unwrap();
-                assert_eq!(options.recipe(tower).unwrap().unwrap(), recipe);
+            for method in usual.methods(tower).unwrap() {
+                let options: TowerOptions = serde_saphyr::from_str(&format!("{method:#}")).unwrap();
+                assert_eq!(options.method(tower).unwrap().unwrap(), method);
             }
         }
     }
@@ -247,6 +300,10 @@ mod tests {
         assert!(recipes("vision: [{tau: 2}]").unwrap_err().contains("tau of the vision tower is 2"));
         assert!(recipes("vision: [{tau: x}]").unwrap_err().contains('x'));
         assert!(recipes("vision: [{score: nonsense}]").unwrap_err().contains("there is no score"));
+        assert!(recipes("vision: [{method: aimed, tau: 0.1}]").unwrap_err().contains("'aimed' does not go by it"));
+        assert!(recipes("vision: [{ridge: 0.1}]").unwrap_err().contains("'pairwise' does not go by it"));
+        assert_eq!(recipes("vision: [{method: [scored, aimed], gain: 2, ridge: [0, 1], tau: 0.1}]").unwrap().len(), 3);
+        assert_eq!(recipes("vision: [{method: aimed}]").unwrap().len(), GAINS.len() * RIDGES.len());
         assert!(recipes("vision: [{gain: 1}]").unwrap_err().contains("does not go by it"));
         assert!(recipes("vision: [{shade: 1}]").unwrap_err().contains("shade"));
     }

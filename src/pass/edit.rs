@@ -105,6 +105,7 @@ impl Editing<'_> {
             verdict: judged.and_then(|both| controls::judge(&both.before, &both.after, &measured.controls)),
             evaluation: measured.evaluation,
             controls: measured.controls,
+            aims: vec![],
             notes,
             runtime: runner.runtime.place().clone(),
             timing_s: vec![],

@@ -61,6 +61,21 @@ impl<'a> Embedder<'a> {
     /// # Errors
     /// If data or runtime fail, or an embedding is zero or not finite and bad samples are not to be skipped.
     pub fn embed(&self, stage: &str, samples: &dyn Samples) -> Result<Embedded, Error> {
+        let (rows, bad) = Embeddings::normalise_each(self.raw(stage, samples)?);
+        if let Some((&row, &what)) = bad.iter().next()
+            && !self.runner.limits.skip_bad_samples
+        {
+            let what_of = format!("{stage}, {}", samples.name(row));
+            return Err(Error::SafeGround { what: what_of, source: safeground::Error::Undefined { row, what } });
+        }
+        Ok(Embedded { rows, bad: bad.into_keys().collect() })
+    }
+
+    /// Embeds all samples: `[N, width]`, as the graph gives them.
+    ///
+    /// # Errors
+    /// If data or runtime fail.
+    pub fn raw(&self, stage: &str, samples: &dyn Samples) -> Result<Array2<f32>, Error> {
         let mut parts: Vec<Array2<f32>> = vec![];
         self.runner.over(
             stage,
@@ -79,15 +94,7 @@ impl<'a> Embedder<'a> {
             },
         )?;
         let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let rows = concatenate(Axis(0), &views).map_err(|e| self.unexpected(&e.to_string()))?;
-        let (rows, bad) = Embeddings::normalise_each(rows);
-        if let Some((&row, &what)) = bad.iter().next()
-            && !self.runner.limits.skip_bad_samples
-        {
-            let what_of = format!("{stage}, {}", samples.name(row));
-            return Err(Error::SafeGround { what: what_of, source: safeground::Error::Undefined { row, what } });
-        }
-        Ok(Embedded { rows, bad: bad.into_keys().collect() })
+        concatenate(Axis(0), &views).map_err(|e| self.unexpected(&e.to_string()))
     }
 
     fn rows(&self, output: &ArrayViewD<f32>, samples: usize) -> Result<Array2<f32>, Error> {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::aim::AimedPlan;
 use super::site::Site;
 use super::{Error, ModelFiles};
-use crate::config::Config;
+use crate::config::{Config, Method};
 use crate::few::few;
 use crate::onnx::proto::ValueInfoProto;
 use crate::onnx::{
@@ -56,8 +57,17 @@ fn inspect_graph(graph: &Graph, hints: &Hints, config: &Config) -> Result<Inspec
     }
     let (mut chosen, mut selections) = (BTreeSet::new(), BTreeMap::new());
     for site in sites.iter().filter(|site| hints.wants(site.modality())) {
-        let Some(recipe) = config.recipe(site.modality())? else { continue };
-        let wanted = recipe.layers;
+        let wanted = match config.method(site.modality())? {
+            None => continue,
+            Some(Method::Scored(recipe)) => recipe.layers,
+            Some(Method::Aimed(aimed)) => match AimedPlan::new(0, site, aimed) {
+                Ok(plan) => plan.layer.role,
+                Err(error) => {
+                    unusual.push(error.to_string());
+                    continue;
+                }
+            },
+        };
         unusual.extend(site.convolutions(&wanted));
         match site.select(&wanted) {
             Ok(layers) => {

@@ -1,6 +1,7 @@
 //! The pass itself: from model files and data to an edited model and a report. Orders the other rooms' work; runs
 //! batches over a runtime.
 
+mod aim;
 mod apply;
 mod batches;
 mod calibrate;

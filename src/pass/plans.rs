@@ -1,12 +1,13 @@
 //! What is done to which tower, decided before anything is run.
 
 use super::Error;
+use super::aim::AimedPlan;
 use super::data::Data;
 use super::folder::siblings;
 use super::job::ModelFiles;
 use super::score::TowerPlan;
 use super::site::Site;
-use crate::config::{Config, Recipe};
+use crate::config::{Config, Method, Recipe};
 use crate::few::few;
 use crate::onnx::{Graph, Hints, Linear, Modality, find_towers};
 
@@ -25,6 +26,31 @@ pub struct Scene<'a> {
     pub sites: &'a [(usize, Site<'a>)],
 }
 
+/// What is done to the towers.
+#[derive(Default)]
+pub struct Plans<'a> {
+    /// Those edited by scores.
+    pub scored: Vec<TowerPlan<'a>>,
+    /// Those that may be edited by aimed negation.
+    pub aimed: Vec<AimedPlan<'a>>,
+}
+
+impl Plans<'_> {
+    /// Only those edited by scores.
+    ///
+    /// # Errors
+    /// If there are others.
+    pub fn only_scored(&self, what: &str) -> Result<(), Error> {
+        match self.aimed.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Conflict {
+                reason: format!("{what} is of scores, and aimed negation has none"),
+                help: "leave it out, or choose another --preset",
+            }),
+        }
+    }
+}
+
 /// A plan for each tower that is to be edited; with `swapped`, the same score is made with roles swapped too.
 ///
 /// # Errors
@@ -34,22 +60,46 @@ pub fn plan_towers<'a>(
     data: &Data,
     swapped: bool,
     notes: &mut Vec<String>,
-) -> Result<Vec<TowerPlan<'a>>, Error> {
-    let mut plans = vec![];
+) -> Result<Plans<'a>, Error> {
+    let (mut plans, mut unfit) = (Plans::default(), vec![]);
     for (file, site) in scene.sites.iter().filter(|(_, site)| scene.model.edits(site.modality())) {
-        let Some(recipe) = scene.config.recipe(site.modality())? else { continue };
-        let plan = plan_tower(*file, site, recipe, data, swapped)?;
-        notes.extend(remarks(&plan));
-        plans.push(plan);
+        let tower = site.modality();
+        match scene.config.method(tower)? {
+            None => {}
+            Some(Method::Scored(recipe)) => {
+                let plan = plan_tower(*file, site, recipe, data, swapped)?;
+                notes.extend(remarks(&plan));
+                plans.scored.push(plan);
+            }
+            Some(Method::Aimed(aimed)) => match AimedPlan::new(*file, site, aimed) {
+                Ok(plan) => {
+                    notes.extend(overridable(site, std::slice::from_ref(&plan.layer)).into_iter().chain(mixing(site)));
+                    plans.aimed.push(plan);
+                }
+                // The other tower may do, where this one was not asked for.
+                Err(error) if scene.config.options(tower).edit.is_none() => unfit.push(error),
+                Err(error) => return Err(error),
+            },
+        }
     }
-    if plans.is_empty() {
+    let edited: Vec<Modality> = plans
+        .scored
+        .iter()
+        .map(|plan| plan.site.modality())
+        .chain(plans.aimed.iter().map(|plan| plan.site.modality()))
+        .collect();
+    if edited.is_empty() && !unfit.is_empty() {
+        return Err(unfit.remove(0));
+    }
+    notes.extend(unfit.iter().map(ToString::to_string));
+    if edited.is_empty() {
         let towers = few(scene.sites.iter().map(|(_, site)| site.modality()));
         return Err(Error::Conflict {
             reason: format!("the recipe edits none of the towers that are there ({towers})"),
             help: "choose another --preset, or say `edit: true` for a tower in uwm.yaml",
         });
     }
-    notes.extend(left_out(scene, &plans)?);
+    notes.extend(left_out(scene, &edited)?);
     notes.extend(unedited_siblings(scene.model));
     Ok(plans)
 }
@@ -91,7 +141,7 @@ pub fn unedited_siblings(model: &ModelFiles) -> Vec<String> {
 }
 
 /// A word on what is in the files or was said, and takes no part.
-fn left_out(scene: Scene, plans: &[TowerPlan]) -> Result<Vec<String>, Error> {
+fn left_out(scene: Scene, edited: &[Modality]) -> Result<Vec<String>, Error> {
     let mut said = vec![];
     for (file, graph) in scene.graphs.iter().enumerate() {
         let towers = find_towers(graph, scene.hints)?;
@@ -99,7 +149,7 @@ fn left_out(scene: Scene, plans: &[TowerPlan]) -> Result<Vec<String>, Error> {
     }
     for (tower, options) in [(Modality::Text, &scene.config.text), (Modality::Vision, &scene.config.vision)] {
         let there = scene.model.edits(tower) && scene.sites.iter().any(|(_, site)| site.modality() == tower);
-        let edited = plans.iter().any(|plan| plan.site.modality() == tower);
+        let edited = edited.contains(&tower);
         let given = options.given();
         if there && !edited && !given.is_empty() {
             said.push(format!("options are given for the {tower} tower ({}), and it is not edited", few(given)));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Error;
+use super::aim::{Aiming, check_both};
 use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::choose::choose;
@@ -18,7 +19,7 @@ use super::site::{Site, both};
 use super::splits;
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
-use crate::onnx::{Graph, Model, Outputs};
+use crate::onnx::{Graph, Modality, Model, Outputs};
 use crate::report::Report;
 
 /// Does the whole job and returns what it did and measured. Outputs bear their names only when all went well.
@@ -47,12 +48,29 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let split = splits::evaluation(&job.config, &sites, &data.calibration, &mut notes)?;
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
     let mut plans = plan_towers(scene, &data, job.controls != Controls::Off, &mut notes)?;
-    let kept = job.scores.as_deref().map(|path| open_kept(path, &mut plans, &mut notes)).transpose()?;
+    let all = [Modality::Text, Modality::Vision].iter().all(|tower| job.config.options(*tower).edit == Some(true));
+    if all {
+        check_both(&plans.aimed, job.force)?;
+    }
+    if job.scores.is_some() || job.scores_out.is_some() {
+        plans.only_scored("--scores")?;
+    }
+    let kept = job.scores.as_deref().map(|path| open_kept(path, &mut plans.scored, &mut notes)).transpose()?;
     let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
     let mut timing = Timing::start(clock);
 
     let from = From { job, kept: kept.as_ref(), checkpoints: checkpoints.as_ref() };
-    let edits = choose_all(from, runner, &plans, &data, &mut outputs, &mut timing, &mut notes)?;
+    let mut edits = choose_all(from, runner, &plans.scored, &data, &mut outputs, &mut timing, &mut notes)?;
+    let mut aims = vec![];
+    if !plans.aimed.is_empty() {
+        let aiming = Aiming { runner, data: &data, sites: &sites, controls: job.controls, all };
+        let (aimed, found) = aiming.aim(&plans.aimed, &mut notes)?;
+        aims = found;
+        edits.extend(aimed);
+        // In the order of the files, as patches and reports are.
+        edits.sort_by_key(|edit| edit.file);
+        timing.lap("calibrate");
+    }
     let on = split.as_ref().and_then(|split| data.on(split));
     let before = on.zip(both(&sites)).map(|(on, towers)| embed(runner, towers, on, "before")).transpose()?;
     timing.lap("evaluate_before");
@@ -78,6 +96,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     }
     timing.lap("write");
     report.timing_s = timing.finish();
+    report.aims = aims;
     Ok(report)
 }
 

@@ -55,6 +55,8 @@ pub fn score(job: &ScoreJob, runner: Runner) -> Result<Scored, Error> {
     let mut notes = vec![];
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
     let plans = plan_towers(scene, &data, job.swapped, &mut notes)?;
+    plans.only_scored("a file of scores")?;
+    let plans = plans.scored;
     let file = outputs.create(&job.output)?;
     let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
     match job.shard {

@@ -28,6 +28,11 @@ pub enum ControlKind {
     },
     /// The method with safe and unsafe in each other's place.
     Swapped,
+    /// The method with a direction that inputs take by chance, as far as the real one goes.
+    Direction {
+        /// The seed of the direction.
+        seed: u64,
+    },
 }
 
 impl ControlKind {
@@ -42,6 +47,7 @@ impl fmt::Display for ControlKind {
         match self {
             Self::Random { seed } => write!(f, "random {seed}"),
             Self::Swapped => f.write_str("roles swapped"),
+            Self::Direction { seed } => write!(f, "random direction {seed}"),
         }
     }
 }

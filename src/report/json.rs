@@ -58,6 +58,7 @@ impl Report {
                 value["sentence"] = json!(verdict.sentence());
                 value
             }),
+            "aim": self.aims.iter().map(super::Aim::to_json).collect::<Vec<_>>(),
             "notes": self.notes,
             "runtime": self.runtime,
             "timing_s": timing(&self.timing_s),

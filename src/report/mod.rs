@@ -1,5 +1,6 @@
 //! One result value, and its forms. Computes nothing.
 
+mod aim;
 mod controls;
 mod doctor;
 mod edits;
@@ -9,6 +10,7 @@ mod scored;
 mod sweep;
 mod table;
 
+pub use aim::{Aim, AimPoint};
 pub use controls::{Against, Control, ControlKind, Verdict};
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
@@ -42,6 +44,8 @@ pub struct Report {
     pub controls: Vec<Control>,
     /// The edit against the random ones among them.
     pub verdict: Option<Verdict>,
+    /// What was found out before an aimed edit.
+    pub aims: Vec<Aim>,
     /// What was left out, and why.
     pub notes: Vec<String>,
     /// Where the graphs ran.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::doctor::place_text;
-use super::{BeforeAfter, Report};
+use super::{BeforeAfter, ControlKind, Report};
 use crate::safeground::Evaluation;
 
 impl Report {
@@ -16,6 +16,9 @@ impl Report {
         let _ = writeln!(out, "{}\n", place_text(&self.runtime));
         if let Some(both) = &self.evaluation {
             self.metrics(&mut out, both);
+        }
+        for aim in &self.aims {
+            let _ = writeln!(out, "{}", aim.to_text());
         }
         self.layers(&mut out);
         let undefined = self.undefined();
@@ -30,26 +33,29 @@ impl Report {
         out
     }
 
-    /// Before, after, change, and the controls: the mean of the random ones, and roles swapped.
+    /// Before, after, change, and the controls: of each kind the mean.
     fn metrics(&self, out: &mut String, BeforeAfter { before, after }: &BeforeAfter<Evaluation>) {
-        let random: Vec<&Evaluation> =
-            self.controls.iter().filter(|c| c.kind.is_random()).map(|control| &control.evaluation).collect();
-        let swapped = self.controls.iter().find(|c| !c.kind.is_random()).map(|control| &control.evaluation);
+        let of = |kind: fn(ControlKind) -> bool| -> Vec<&Evaluation> {
+            self.controls.iter().filter(|c| kind(c.kind)).map(|control| &control.evaluation).collect()
+        };
+        let columns = [
+            ("random", of(ControlKind::is_random)),
+            ("swapped", of(|kind| kind == ControlKind::Swapped)),
+            ("direction", of(|kind| matches!(kind, ControlKind::Direction { .. }))),
+        ];
+        let columns: Vec<_> = columns.into_iter().filter(|(_, controls)| !controls.is_empty()).collect();
         let row = |out: &mut String, name: &str, of: &dyn Fn(&Evaluation) -> f64| {
             let (before, after) = (of(before), of(after));
             let _ = write!(out, "  {name:<24}{before:>9.1}{after:>9.1}{:>+9.1}", after - before);
-            if !random.is_empty() {
-                let mean = random.iter().map(|control| of(control)).sum::<f64>() / random.len() as f64;
-                let _ = write!(out, "{mean:>9.1}");
-            }
-            if let Some(swapped) = swapped {
-                let _ = write!(out, "{:>9.1}", of(swapped));
+            for (_, controls) in &columns {
+                let mean = controls.iter().map(|control| of(control)).sum::<f64>() / controls.len() as f64;
+                let _ = write!(out, "{mean:>10.1}");
             }
             out.push('\n');
         };
         let _ = write!(out, "{:<26}{:>9}{:>9}{:>9}", "percent", "before", "after", "change");
-        for (name, _) in [("random", !random.is_empty()), ("swapped", swapped.is_some())].iter().filter(|(_, is)| *is) {
-            let _ = write!(out, "{name:>9}");
+        for (name, _) in &columns {
+            let _ = write!(out, "{name:>10}");
         }
         let _ = writeln!(out, "\nSafeGround, {} quadruplets", self.evaluation_quadruplets);
         for (index, (name, _)) in before.safeground.entries().into_iter().enumerate() {
@@ -152,7 +158,7 @@ impl Report {
 }
 
 /// Text in lines of at most 80 characters.
-fn wrapped(text: &str) -> String {
+pub(super) fn wrapped(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut().expect("there is a line");

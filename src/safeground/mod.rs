@@ -17,7 +17,7 @@ pub use classification::{Accuracy, classify};
 pub use metric::{METRICS, Metric};
 pub use paired::{Paired, paired};
 pub use preference::{Group, Outcome, Preference, outcomes};
-pub use retrieval::{Recall, Retrieval, retrieval};
+pub use retrieval::{Recall, Retrieval, recall, retrieval};
 
 /// Embeddings that cannot be compared.
 #[derive(Debug, Error, Diagnostic, PartialEq)]

@@ -70,7 +70,7 @@ pub fn retrieval(set: &Quadruplets) -> Retrieval {
 }
 
 /// Recall where row `b` of the gallery is right for query `b`. An item as similar as the right one ranks before it.
-fn recall(queries: &Embeddings, gallery: &Embeddings) -> Recall {
+pub fn recall(queries: &Embeddings, gallery: &Embeddings) -> Recall {
     let total = queries.0.nrows();
     let mut hits = [0; 4];
     for start in (0..total).step_by(BLOCK) {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::frontier::{Place, frontier};
 use super::pick::{Pick, ROUNDING};
-use super::points::{Tower, order};
+use super::points::{Planned, Tower, order};
 use super::trials::{Laboratory, fingerprint};
 use crate::few::few;
 use crate::onnx::Modality;
 use crate::pass::Error;
 use crate::pass::evaluate::{EmbeddedData, EmbeddedSide, Measurements, measure_all};
-use crate::pass::score::TowerPlan;
+use crate::pass::job::Controls;
 use crate::pass::site::{Site, both};
 use crate::pass::tower_edit::TowerEdit;
 use crate::pass::{controls, notes};
@@ -35,7 +35,7 @@ pub struct Compared<'a> {
 }
 
 /// The tower and plan of an edit, by its place among all.
-fn edit_of<'t, 'a>(towers: &'t [Tower<'a>], edit: usize) -> Option<(&'t Tower<'a>, &'t TowerPlan<'a>)> {
+fn edit_of<'t, 'a>(towers: &'t [Tower<'a>], edit: usize) -> Option<(&'t Tower<'a>, &'t Planned<'a>)> {
     towers.iter().flat_map(|tower| tower.plans.iter().map(move |plan| (tower, plan))).nth(edit)
 }
 
@@ -43,7 +43,7 @@ fn edit_of<'t, 'a>(towers: &'t [Tower<'a>], edit: usize) -> Option<(&'t Tower<'a
 pub fn edits_of<'t, 'a>(
     towers: &'t [Tower<'a>],
     point: [Option<usize>; 2],
-) -> [Option<(&'t Tower<'a>, &'t TowerPlan<'a>)>; 2] {
+) -> [Option<(&'t Tower<'a>, &'t Planned<'a>)>; 2] {
     point.map(|edit| edit_of(towers, edit?))
 }
 
@@ -302,14 +302,14 @@ fn size(on: &Laboratory, measured: &Measurements) -> SplitSize {
 /// Of the random controls.
 const SEED: u64 = 0;
 
-fn untried(tower: &Tower, index: usize, plan: &TowerPlan) -> TriedEdit {
+fn untried(tower: &Tower, index: usize, plan: &Planned) -> TriedEdit {
     let modality = tower.site.modality();
     TriedEdit {
         id: format!("{}{}", &modality.name()[..1], index + 1),
         tower: modality,
-        recipe: plan.recipe.clone(),
+        recipe: plan.method(),
         selected: 0,
-        elements: plan.layers.iter().map(|layer| layer.weight.shape.iter().product::<usize>()).sum(),
+        elements: plan.layers().iter().map(|layer| layer.weight.shape.iter().product::<usize>()).sum(),
         outcome: Outcome::LeftOut,
     }
 }
@@ -317,11 +317,11 @@ fn untried(tower: &Tower, index: usize, plan: &TowerPlan) -> TriedEdit {
 /// The elements of an edit, or why there are none.
 fn choose<'a>(
     tower: &Tower<'a>,
-    plan: &TowerPlan<'a>,
+    plan: &Planned<'a>,
     notes: &mut Vec<String>,
 ) -> Result<Result<TowerEdit<'a>, String>, Error> {
     let mut said = vec![];
-    let chosen = tower.choose(plan, &mut said);
+    let chosen = tower.choose(plan, Controls::Off, &mut said);
     notes::add(notes, said);
     match chosen {
         Ok(edit) => Ok(Ok(edit)),

@@ -14,7 +14,7 @@ use std::time::Instant;
 pub use pick::Pick;
 
 use compare::Compared;
-use points::Tower;
+use points::{Planned, Tower};
 use sides::Sides;
 use trials::Laboratory;
 
@@ -202,8 +202,9 @@ fn plan_points<'a>(
         Modality::Text => job.config.text.edit == Some(false),
         Modality::Vision => job.config.vision.edit == Some(false),
     };
-    let recipes = |tower| if stays(tower) { Ok(vec![]) } else { Ok(options.recipes(tower)?) };
-    let towers = Tower::all(scene, recipes, data, swapped, notes)?;
+    let methods = |tower| if stays(tower) { Ok(vec![]) } else { Ok(options.methods(tower)?) };
+    let lenient = job.config.sweep.is_none();
+    let towers = Tower::all(scene, methods, data, [swapped, lenient], notes)?;
     match towers.iter().all(|tower| tower.plans.is_empty()) {
         true => Err(Error::Conflict {
             reason: "there is nothing to try: `sweep` holds no grid for a tower that is to be edited".to_owned(),
@@ -238,8 +239,17 @@ impl Landing<'_> {
         let controlled = self.job.controls != Controls::Off;
         let mut edits = vec![];
         for (tower, plan) in compare::edits_of(towers, [point.text, point.vision]).into_iter().flatten() {
-            let plan = plan_tower(tower.file, tower.site, plan.recipe.clone(), self.data, controlled)?;
-            edits.push(tower.choose(&plan, &mut notes)?);
+            let controlled = match plan {
+                Planned::Scored(plan) => Some(Planned::Scored(plan_tower(
+                    tower.file,
+                    tower.site,
+                    plan.recipe.clone(),
+                    self.data,
+                    controlled,
+                )?)),
+                Planned::Aimed(_) => None,
+            };
+            edits.push(tower.choose(controlled.as_ref().unwrap_or(plan), self.job.controls, &mut notes)?);
         }
         let editing = Editing {
             runner: self.runner,

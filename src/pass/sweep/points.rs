@@ -1,20 +1,63 @@
 //! The edits of one tower that a sweep tries, all from one run of the calibration pairs.
 
 use super::frontier::coarse_to_fine;
-use crate::config::Recipe;
+use crate::config::Method;
 use crate::onnx::{Linear, Modality};
 use crate::pass::Error;
+use crate::pass::aim::{AimedPlan, Inputs, edit};
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::{Averaged, Wanted};
 use crate::pass::checkpoint::Checkpoints;
 use crate::pass::choose::choose;
 use crate::pass::data::{Data, Group};
+use crate::pass::job::Controls;
 use crate::pass::notes;
 use crate::pass::plans::{Scene, plan_tower, remarks};
 use crate::pass::score::TowerPlan;
 use crate::pass::site::Site;
 use crate::pass::tower_edit::TowerEdit;
 use crate::uwm::Scoring;
+use crate::uwm::aim::Aim;
+
+/// An edit that is tried.
+pub enum Planned<'a> {
+    /// By scores.
+    Scored(TowerPlan<'a>),
+    /// By aimed negation.
+    Aimed(Box<AimedPlan<'a>>),
+}
+
+impl Planned<'_> {
+    /// What is done.
+    pub fn method(&self) -> Method {
+        match self {
+            Self::Scored(plan) => Method::Scored(plan.recipe.clone()),
+            Self::Aimed(plan) => Method::Aimed(plan.aimed.clone()),
+        }
+    }
+
+    /// The layers that it is done to.
+    pub fn layers(&self) -> &[Linear] {
+        match self {
+            Self::Scored(plan) => &plan.layers,
+            Self::Aimed(plan) => std::slice::from_ref(&plan.layer),
+        }
+    }
+
+    /// The same edit on another scale, and how far along it this one is.
+    fn step(&self) -> (Method, f64) {
+        match self.method() {
+            Method::Scored(mut recipe) => {
+                let tau = std::mem::replace(&mut recipe.rule.tau, 0.0);
+                (Method::Scored(recipe), tau)
+            }
+            Method::Aimed(mut aimed) => {
+                let gain = aimed.gain.take().unwrap_or(0.0);
+                (Method::Aimed(aimed), gain)
+            }
+        }
+    }
+}
 
 /// A tower with the edits that are tried on it.
 pub struct Tower<'a> {
@@ -23,34 +66,53 @@ pub struct Tower<'a> {
     /// Its file.
     pub file: usize,
     /// The edits.
-    pub plans: Vec<TowerPlan<'a>>,
-    /// Every layer that one of them edits.
+    pub plans: Vec<Planned<'a>>,
+    /// Every layer that one of them scores.
     layers: Vec<Linear>,
     /// Every score that one of them goes by, and perhaps those with roles swapped.
     scorings: Vec<Scoring>,
     /// What came of the calibration pairs, in one pool and apart.
     averages: Vec<(Group, Averaged)>,
+    /// What they bring to each layer that is aimed at.
+    inputs: Vec<(Linear, Inputs)>,
+    /// Whether what cannot be tried is left out with a word, and not an error: nobody asked for it by name.
+    lenient: bool,
 }
 
 impl<'a> Tower<'a> {
-    /// The towers that are to be edited, text first; `recipes` gives those of each. With `swapped`, what can be scored can
-    /// be scored with roles swapped too.
+    /// The towers that are to be edited, text first; `methods` gives what is tried on each. With `swapped`, what can be scored can
+    /// be scored with roles swapped too; if `lenient`, a tower that cannot be aimed at is only scored.
     ///
     /// # Errors
     /// If a layer that is wanted cannot be edited.
     pub fn all(
         scene: Scene<'a>,
-        recipes: impl Fn(Modality) -> Result<Vec<Recipe>, Error>,
+        methods: impl Fn(Modality) -> Result<Vec<Method>, Error>,
         data: &Data,
-        swapped: bool,
+        [swapped, lenient]: [bool; 2],
         notes: &mut Vec<String>,
     ) -> Result<Vec<Self>, Error> {
         let mut towers = vec![];
         for (file, site) in scene.sites.iter().filter(|(_, site)| scene.model.edits(site.modality())) {
-            let mut tower =
-                Self { site, file: *file, plans: vec![], layers: vec![], scorings: vec![], averages: vec![] };
-            for recipe in recipes(site.modality())? {
-                tower.add(plan_tower(*file, site, recipe, data, false)?, swapped, notes);
+            let mut tower = Self {
+                site,
+                file: *file,
+                plans: vec![],
+                layers: vec![],
+                scorings: vec![],
+                averages: vec![],
+                inputs: vec![],
+                lenient,
+            };
+            for method in methods(site.modality())? {
+                match method {
+                    Method::Scored(recipe) => tower.add(plan_tower(*file, site, recipe, data, false)?, swapped, notes),
+                    Method::Aimed(aimed) => match AimedPlan::new(*file, site, aimed) {
+                        Ok(plan) => tower.plans.push(Planned::Aimed(Box::new(plan))),
+                        Err(error) if lenient => notes::add(notes, [error.to_string()]),
+                        Err(error) => return Err(error),
+                    },
+                }
             }
             towers.push(tower);
         }
@@ -67,10 +129,18 @@ impl<'a> Tower<'a> {
         }
         let wanted = |layer: &&Linear| self.layers.iter().chain(&plan.layers).any(|own| own.is(layer));
         self.layers = self.site.layers.iter().filter(wanted).cloned().collect();
-        self.plans.push(plan);
+        self.plans.push(Planned::Scored(plan));
     }
 
-    /// Runs the calibration pairs: once as one pool, and once concept by concept if a recipe asks for that.
+    fn scored(&self) -> impl Iterator<Item = &TowerPlan<'a>> {
+        self.plans.iter().filter_map(|plan| match plan {
+            Planned::Scored(plan) => Some(plan),
+            Planned::Aimed(_) => None,
+        })
+    }
+
+    /// Runs the calibration pairs: once as one pool, once concept by concept if a recipe asks for that, and once for each
+    /// layer that is aimed at.
     ///
     /// # Errors
     /// Those of a calibration.
@@ -82,56 +152,90 @@ impl<'a> Tower<'a> {
         notes: &mut Vec<String>,
     ) -> Result<(), Error> {
         let mut groups: Vec<Group> = vec![];
-        for group in self.plans.iter().flat_map(|plan| &plan.groups) {
+        for group in self.scored().flat_map(|plan| &plan.groups) {
             if !groups.contains(group) {
                 groups.push(group.clone());
             }
         }
         for group in groups {
-            let epsilon = self.plans.first().map_or(0.0, |plan| plan.recipe.epsilon);
+            let epsilon = self.scored().next().map_or(0.0, |plan| plan.recipe.epsilon);
             let wanted = Wanted { site: self.site, layers: &self.layers, scorings: &self.scorings, epsilon };
             let averaged = data.average(runner, wanted, &group, checkpoints)?;
             notes::add(notes, averaged.notes.iter().cloned());
             self.averages.push((group, averaged));
         }
+        let aimed = self.plans.iter().filter_map(|plan| match plan {
+            Planned::Scored(_) => None,
+            Planned::Aimed(plan) => Some(plan),
+        });
+        let mut unfit: Vec<Linear> = vec![];
+        for plan in aimed {
+            if self.inputs.iter().map(|(layer, _)| layer).chain(&unfit).any(|layer| layer.is(&plan.layer)) {
+                continue;
+            }
+            match Inputs::gather(runner, data, plan) {
+                Ok(inputs) => {
+                    notes::add(notes, inputs.notes.iter().cloned());
+                    self.inputs.push((plan.layer.clone(), inputs));
+                }
+                Err(error @ Error::Conflict { .. }) if self.lenient => {
+                    notes::add(notes, [error.to_string()]);
+                    unfit.push(plan.layer.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.plans.retain(|plan| !matches!(plan, Planned::Aimed(plan) if unfit.iter().any(|own| own.is(&plan.layer))));
         Ok(())
     }
 
-    /// The elements of an edit.
+    /// An edit, with what its method chooses where it should find nothing, if `controls` are wanted.
     ///
     /// # Errors
-    /// If the scores allow no selection.
+    /// If the calibration pairs allow none.
     ///
     /// # Panics
     /// If the plan is not one of the tower's.
-    pub fn choose(&self, plan: &TowerPlan<'a>, notes: &mut Vec<String>) -> Result<TowerEdit<'a>, Error> {
-        choose(plan, notes, |group| {
-            let (_, averaged) = self.averages.iter().find(|(own, _)| own == group).expect("each group was run");
-            averaged.scores(&self.layers, plan.wanted())
-        })
+    pub fn choose(
+        &self,
+        plan: &Planned<'a>,
+        controls: Controls,
+        notes: &mut Vec<String>,
+    ) -> Result<TowerEdit<'a>, Error> {
+        match plan {
+            Planned::Scored(plan) => choose(plan, notes, |group| {
+                let (_, averaged) = self.averages.iter().find(|(own, _)| own == group).expect("each group was run");
+                averaged.scores(&self.layers, plan.wanted())
+            }),
+            Planned::Aimed(plan) => {
+                let (_, inputs) = self.inputs.iter().find(|(own, _)| own.is(&plan.layer)).expect("each layer was run");
+                let pairs: Vec<usize> = (0..inputs.finite.len()).filter(|&pair| inputs.finite[pair]).collect();
+                let [gain, ridge] = [plan.aimed.gain, plan.aimed.ridge].map(|said| said.expect("a grid says it"));
+                edit(plan, inputs, &pairs, Aim { gain, ridge }, controls, notes)
+            }
+        }
     }
 }
 
-/// The order in which edits are tried, by tower and plan: recipes that differ in `tau` alone are a scale, tried from coarse
-/// to fine; scales take turns, and so do towers, so that any beginning is a fair view of the whole.
+/// The order in which edits are tried, by tower and plan: those that differ in `tau` alone (in `gain`, if they are aimed)
+/// are a scale, tried from coarse to fine; scales take turns, and so do towers, so that any beginning is a fair view of the whole.
 pub fn order(towers: &[Tower]) -> Vec<(usize, usize)> {
-    let mut scales: Vec<(Recipe, Vec<(usize, usize)>)> = vec![];
+    let mut scales: Vec<(Method, Vec<(usize, usize)>)> = vec![];
     for (tower, of) in towers.iter().enumerate() {
         for (index, plan) in of.plans.iter().enumerate() {
-            let mut alike = plan.recipe.clone();
-            alike.rule.tau = 0.0;
-            let known = scales.iter_mut().find(|(recipe, steps)| *recipe == alike && steps[0].0 == tower);
+            let (alike, _) = plan.step();
+            let known = scales.iter_mut().find(|(method, steps)| *method == alike && steps[0].0 == tower);
             match known {
                 Some((_, steps)) => steps.push((tower, index)),
                 None => scales.push((alike, vec![(tower, index)])),
             }
         }
     }
-    let tau = |&(tower, index): &(usize, usize)| towers[tower].plans[index].recipe.rule.tau;
+    let along = |&(tower, index): &(usize, usize)| towers[tower].plans[index].step().1;
     let sorted: Vec<Vec<(usize, usize)>> = scales
         .into_iter()
         .map(|(_, mut steps)| {
-            steps.sort_by(|a, b| tau(a).total_cmp(&tau(b)));
+            steps.sort_by(|a, b| along(a).total_cmp(&along(b)));
             coarse_to_fine(steps.len()).into_iter().map(|step| steps[step]).collect()
         })
         .collect();

@@ -32,5 +32,5 @@ pub fn reach(edits: &[TriedEdit], points: &[SweepPoint]) -> Option<Reach> {
 }
 
 fn name(edit: &TriedEdit) -> String {
-    edit.recipe.scoring.score.to_string()
+    edit.recipe.name()
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::{FileId, Report, Verdict};
-use crate::config::Recipe;
+use crate::config::Method;
 use crate::onnx::Modality;
 use crate::runtime::Place;
 use crate::safeground::{Evaluation, METRICS, Metric};
@@ -61,7 +61,7 @@ pub struct TriedEdit {
     /// The tower.
     pub tower: Modality,
     /// How it is made.
-    pub recipe: Recipe,
+    pub recipe: Method,
     /// Elements changed.
     pub selected: usize,
     /// Elements of the layers that were scored.

@@ -9,11 +9,13 @@
 //! t(h) = e - gain (v . h) mu                                     the wanted map
 //! ```
 
+mod ahead;
 mod detector;
 mod moments;
 mod search;
 mod separation;
 
+pub use ahead::Ahead;
 pub use detector::{Detector, Fit};
 pub use moments::Moments;
 pub use search::{Aim, negate};

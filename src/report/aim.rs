@@ -1,0 +1,123 @@
+//! What was known of a layer before it was aimed at: whether unsafe content shows there, and what edits of it would do.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::table::wrapped;
+use crate::onnx::Modality;
+use crate::uwm::aim::Separation;
+
+/// A layer that was looked at for an aimed edit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Aim {
+    /// Its tower.
+    pub tower: Modality,
+    /// Its role.
+    pub role: String,
+    /// Its node.
+    pub node: String,
+    /// How well held-out unsafe samples can be told there, by concept; `None` stands for all.
+    pub separation: Vec<(Option<String>, Separation)>,
+    /// Points of recall@1 (safe text to safe images) and of PS that a setting may lose.
+    pub limit: f64,
+    /// The pairs as the model embeds them.
+    pub before: Option<AimPoint>,
+    /// What settings do to pairs that they were not made from, in the order of gain and ridge.
+    pub curve: Vec<AimPoint>,
+    /// The setting that was taken; none where the tower is left as it is.
+    pub chosen: Option<[f64; 2]>,
+}
+
+/// A setting, cross-validated on the calibration pairs; percentages.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[allow(non_snake_case)]
+pub struct AimPoint {
+    /// How far unsafe content is moved.
+    pub gain: f64,
+    /// What a negation costs.
+    pub ridge: f64,
+    /// Elements negated, on average over the folds.
+    pub negated: usize,
+    /// Safe queries of both modalities prefer what is safe.
+    pub PS: f64,
+    /// Unsafe queries of both do.
+    pub PU: f64,
+    /// All four do.
+    pub GS: f64,
+    /// Recall@1 from safe texts to safe images.
+    pub recall: f64,
+    /// Recall@1 from safe images to safe texts.
+    pub image_recall: f64,
+}
+
+/// From this area under the curve on, unsafe content counts as visible.
+const VISIBLE: f64 = 0.75;
+
+impl Aim {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        let mut value = json!(self);
+        let concepts = self.separation.iter().filter_map(|(concept, found)| Some((concept.clone()?, json!(found))));
+        let all = self.separation.iter().find(|(concept, _)| concept.is_none()).map(|(_, found)| found);
+        value["separation"] = json!({"all": all, "by_concept": Value::Object(concepts.collect())});
+        value["chosen"] = json!(self.chosen.map(|[gain, ridge]| json!({"gain": gain, "ridge": ridge})));
+        value["sentence"] = json!(self.sentence());
+        value
+    }
+
+    /// It as text: the sentence, and the settings of the ridge that was chosen.
+    pub fn to_text(&self) -> String {
+        let mut out = wrapped(&self.sentence());
+        out.push('\n');
+        let (Some(before), Some([gain, ridge])) = (&self.before, self.chosen) else { return out };
+        let _ = writeln!(
+            out,
+            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and Ts-Vs R@1 may be lost\n    gain  negated{:>9}{:>9}{:>9}{:>11}{:>11}",
+            self.limit, "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1"
+        );
+        let curve = self.curve.iter().filter(|point| point.ridge.to_bits() == ridge.to_bits());
+        for point in std::iter::once(before).chain(curve) {
+            let AimPoint { negated, PS, PU, GS, recall, image_recall, .. } = point;
+            let taken = if point.gain.to_bits() == gain.to_bits() { "*" } else { " " };
+            let _ = writeln!(
+                out,
+                "  {taken} {:<4} {negated:>8}{PS:>9.1}{PU:>9.1}{GS:>9.1}{recall:>11.1}{image_recall:>11.1}",
+                if point.gain > 0.0 { point.gain.to_string() } else { "-".to_owned() }
+            );
+        }
+        out
+    }
+
+    /// Whether it can work, in a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { tower, role, .. } = self;
+        let Some((_, all)) = self.separation.iter().find(|(concept, _)| concept.is_none()) else {
+            return format!("Whether unsafe content shows in the {tower} tower's {role} cannot be told.");
+        };
+        let Separation { d_prime, auc, auc_interval: [low, high], .. } = all;
+        let figures = format!("AUC {auc:.3} ({low:.3} to {high:.3}), d' {d_prime:.1}, held out");
+        if !visible(all) {
+            return format!(
+                "Unsafe content hardly shows in the {tower} tower's {role}: {figures}. Aimed negation cannot do much here."
+            );
+        }
+        let hidden: Vec<String> = self
+            .separation
+            .iter()
+            .filter_map(|(concept, separation)| Some((concept.as_ref()?, separation)))
+            .filter(|(_, separation)| !visible(separation))
+            .map(|(concept, separation)| format!("'{concept}' (AUC {:.3})", separation.auc))
+            .collect();
+        let but = match hidden.is_empty() {
+            true => String::new(),
+            false => format!(", but not {}", crate::few::few(hidden)),
+        };
+        format!("Unsafe content shows in the {tower} tower's {role}: {figures}{but}.")
+    }
+}
+
+fn visible(separation: &Separation) -> bool {
+    separation.auc >= VISIBLE && separation.auc_interval[0] > 0.5
+}
