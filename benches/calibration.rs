@@ -17,9 +17,9 @@ use std::time::Instant;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ImageEncoder, RgbImage};
 use ndarray::{Array2, Array4, Axis};
-use uwm_onnx::config::Config;
+use uwm_onnx::config::TowerOptions;
 use uwm_onnx::dataset::{Batch, Error, Images, Preprocessor, Samples};
-use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, stage};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, Update, stage};
 use uwm_onnx::pass::{Calibration, Embedder, Limits, Pairs, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
 use uwm_onnx::uwm::{Accumulator, CHUNK, Statistics, select};
@@ -213,7 +213,7 @@ impl<'r> Job<'r> {
         let model: &'static Model = Box::leak(Box::new(Model::open(file).expect("a model")));
         let graph: &'static Graph = Box::leak(Box::new(Graph::new(model).expect("a graph")));
         let site: &'static Site = Box::leak(Box::new(Site::find(graph, &Hints::default()).expect("a tower").remove(0)));
-        let recipe = Config::default().recipe(site.modality()).expect("the paper's").expect("an edited tower");
+        let recipe = TowerOptions::default().recipe(site.modality()).expect("the paper's").expect("an edited tower");
         let limits = Limits { memory_budget: BUDGET, ..Limits::default() };
         let layers = site.select(&recipe.layers).expect("layers");
         Self { site, layers, runner: Runner { runtime, observer: &Unobserved, limits } }
@@ -228,7 +228,7 @@ impl<'r> Job<'r> {
     }
 
     fn calibrate(&self, safe: &dyn Samples, not_safe: &dyn Samples) {
-        let recipe = Config::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let recipe = TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
         let concepts = vec![0; safe.len()];
         let pairs = Pairs { safe, not_safe, concepts: &concepts };
         // As a rewrite has it with its controls.
@@ -245,7 +245,7 @@ impl<'r> Job<'r> {
         let statistics: Vec<[Statistics; 2]> =
             self.layers.iter().map(|layer| [1, 2].map(|k| made_up(layer, k))).collect();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let recipe = Config::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let recipe = TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
         let scorings = [recipe.scoring, recipe.scoring.swapped()];
         let choose = |(layer, [safe, not_safe]): (&Linear, &[Statistics; 2])| {
             let products: Vec<_> = scorings.iter().flat_map(|scoring| scoring.products()).collect();
@@ -258,7 +258,7 @@ impl<'r> Job<'r> {
             let scores = scorings.map(|scoring| means.score(&scoring, &weight).expect("scores"));
             let [positions, _] =
                 scores.map(|scores| select(&[scores.values.view()], recipe.rule).expect("a selection").remove(0));
-            Selection { layer: layer.clone(), alpha: -1.0, positions }
+            Selection { layer: layer.clone(), update: Update::Multiply(-1.0), positions }
         };
         let selections: Vec<Selection> = self.layers.par_iter().zip(&statistics).map(choose).collect();
         let patch = Patch::make(model, &selections, serde_json::Value::Null).expect("a patch");

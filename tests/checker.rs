@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection};
+use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Update};
 use uwm_onnx::pass::Site;
 
 #[test]
@@ -30,7 +30,7 @@ fn edited_models_pass_the_checker() {
         let graph = Graph::new(&model).unwrap();
         let layers =
             Site::find(&graph, &Hints::default()).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
-        let select = |layer| Selection { layer, alpha: -1.0, positions: vec![0, 7, 100] };
+        let select = |layer| Selection { layer, update: Update::Multiply(-1.0), positions: vec![0, 7, 100] };
         let patch = Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::json!({})).unwrap();
         let output = folder.path().join(format!("{}.onnx", outputs.len()));
         common::apply_patch(model.path(), &patch, &output);

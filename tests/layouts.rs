@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes, scores};
 use prost::Message;
-use uwm_onnx::config::Config;
+use uwm_onnx::config::TowerOptions;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, attribute_proto};
 use uwm_onnx::onnx::{Graph, Hints, Modality, Model};
@@ -155,7 +155,7 @@ fn check_scores(path: &Path, runtime: &dyn Runtime, limits: Limits) -> Result<Ca
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-    let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
+    let recipe = TowerOptions::default().recipe(Modality::Vision).unwrap().unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
     let runner = uwm_onnx::pass::Runner { limits, ..runner(runtime, 1) };

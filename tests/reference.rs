@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use common::reference::{Stored, Tensors, fixture, reference_name, runner, runtimes, scores};
 use ndarray::Array2;
 use serde_json::Value;
-use uwm_onnx::config::Config;
+use uwm_onnx::config::TowerOptions;
 use uwm_onnx::dataset::Batch;
-use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Patch, Selection};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Patch, Selection, Update};
 use uwm_onnx::pass::{Embedder, Error, Site};
 use uwm_onnx::runtime::{Runtime, Tract};
 use uwm_onnx::safeground::{Embeddings, Preference, Quadruplets, outcomes};
@@ -34,7 +34,7 @@ fn scores_and_selections_agree() {
                 .filter_map(|layer| Some((layer.clone(), reference_name(layer, &reference)?)))
                 .collect();
             let layers: Vec<Linear> = named.iter().map(|(layer, _)| layer.clone()).collect();
-            let recipe = Config::default().recipe(modality).unwrap().unwrap();
+            let recipe = TowerOptions::default().recipe(modality).unwrap().unwrap();
             let (safe, not_safe) = (Stored::new("safe", modality), Stored::new("unsafe", modality));
             // 5 does not divide 32: the last batch is a short one.
             let scores =
@@ -74,7 +74,7 @@ fn a_sample_that_is_not_finite_is_named() {
     let (model, runtime) = (Model::open(&fixture("vision_model.onnx")).unwrap(), Tract::default());
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-    let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
+    let recipe = TowerOptions::default().recipe(Modality::Vision).unwrap().unwrap();
     let layers = site.select(&recipe.layers).unwrap();
     let (safe, mut not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
     let Batch::Image { pixels } = &mut not_safe.0 else { unreachable!() };
@@ -190,13 +190,13 @@ fn edited_models_agree() {
             let graph = Graph::new(&model).unwrap();
             let sites = Site::find(&graph, &Hints::default()).unwrap();
             let layers = sites.iter().flat_map(|site| {
-                site.select(&Config::default().recipe(site.modality()).unwrap().unwrap().layers).unwrap()
+                site.select(&TowerOptions::default().recipe(site.modality()).unwrap().unwrap().layers).unwrap()
             });
             let edits = layers.map(|layer| {
                 let name = reference_name(&layer, &scores).unwrap();
                 let mask = scores.matrix(&format!("selected.tau=0.02.{name}"), u8::from_le_bytes);
                 let positions = mask.iter().enumerate().filter(|&(_, &m)| m == 1).map(|(p, _)| p as u32).collect();
-                Selection { layer, alpha: -1.0, positions }
+                Selection { layer, update: Update::Multiply(-1.0), positions }
             });
             let patch = Patch::make(&model, &edits.collect::<Vec<_>>(), Value::Null).unwrap();
             edited.push(folder.path().join(file));
@@ -247,7 +247,7 @@ fn a_half_precision_encoder_agrees() {
         let model = Model::open(&path).unwrap();
         let graph = Graph::new(&model).unwrap();
         let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
-        let recipe = Config::default().recipe(Modality::Vision).unwrap().unwrap();
+        let recipe = TowerOptions::default().recipe(Modality::Vision).unwrap().unwrap();
         let layers = site.select(&recipe.layers).unwrap();
         let (safe, not_safe) = (Stored::new("safe", Modality::Vision), Stored::new("unsafe", Modality::Vision));
         let reference = Tensors::read("scores.safetensors");

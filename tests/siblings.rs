@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ndarray::{Array2, ArrayD, ArrayView2, Ix2};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Skeleton};
+use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Skeleton, Update};
 use uwm_onnx::pass::{ApplyJob, Error, Site, apply};
 use uwm_onnx::report::Applied;
 use uwm_onnx::runtime::{Runtime, Tensor, Tract};
@@ -39,7 +39,7 @@ fn patch(folder: &Path) -> PathBuf {
             assert_eq!(layer.weight.shape, [48, 96]);
             let positions = edit["positions"][layer.block.unwrap()].as_array().unwrap();
             let positions = positions.iter().map(|p| u32::try_from(p.as_u64().unwrap()).unwrap()).collect();
-            Selection { layer, alpha: -1.0, positions }
+            Selection { layer, update: Update::Multiply(-1.0), positions }
         })
         .collect();
     let path = folder.join("edit.uwm");
@@ -149,7 +149,7 @@ fn another_exporters_file_gets_the_same_edit() {
     let graph = Graph::new(&model).unwrap();
     let sites = Site::find(&graph, &Hints::default()).unwrap();
     let layers = sites.iter().flat_map(|site| site.select("fc2").unwrap());
-    let select = |layer| Selection { layer, alpha: -0.5, positions: vec![1, 96, 97, 1000] };
+    let select = |layer| Selection { layer, update: Update::Multiply(-0.5), positions: vec![1, 96, 97, 1000] };
     let patch = Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), Value::Null).unwrap();
     let file = folder.path().join("edit.uwm");
     std::fs::write(&file, patch.to_bytes()).unwrap();

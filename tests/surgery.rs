@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost::Message;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{ModelProto, TensorProto};
-use uwm_onnx::onnx::{Graph, Hints, Modality, Model, Patch, Selection, diff};
+use uwm_onnx::onnx::{Graph, Hints, Modality, Model, Patch, Selection, Update, diff};
 use uwm_onnx::pass::{ApplyJob, Site, apply, revert, verify};
 use zoo::{Form, Grid, Home, Spec, Storage, WEIGHT};
 
@@ -137,7 +137,12 @@ fn patch(path: &Path, choose: &[prop::sample::Index], alpha: f64) -> Patch {
     let mut positions: Vec<u32> = choose.iter().map(|index| index.index(elements) as u32).collect();
     positions.sort_unstable();
     positions.dedup();
-    Patch::make(&model, &[Selection { layer, alpha, positions }], serde_json::json!({"test": true})).unwrap()
+    Patch::make(
+        &model,
+        &[Selection { layer, update: Update::Multiply(alpha), positions }],
+        serde_json::json!({"test": true}),
+    )
+    .unwrap()
 }
 
 fn job(folder: &Path, output: &str, provenance: bool) -> ApplyJob {

@@ -11,7 +11,7 @@ use crate::uwm::{Budget, Measure, Score};
 /// How elements are scored and selected. A value may be for one tower: `text:0.05`.
 #[derive(Args, Clone)]
 pub struct RecipeArgs {
-    /// A recipe by name: paper, paper-captioning, contrast, contrast-text or aimed; instead of the configuration's recipe [default: paper].
+    /// A recipe by name: paper, paper-captioning, contrast, contrast-text, aimed or steer; instead of the configuration's recipe [default: paper].
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
     /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast, concept-contrast or

@@ -18,9 +18,11 @@ pub enum MethodName {
     Scored,
     /// Elements of the last layer are negated together, so that it comes close to a wanted map.
     Aimed,
+    /// The last layer is given the values that make it the wanted map.
+    Steer,
 }
 
-by_word!(MethodName, [MethodName::Scored, MethodName::Aimed]);
+by_word!(MethodName, [MethodName::Scored, MethodName::Aimed, MethodName::Steer]);
 
 /// What is done to a tower.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,20 +30,20 @@ by_word!(MethodName, [MethodName::Scored, MethodName::Aimed]);
 pub enum Method {
     /// By scores.
     Scored(Recipe),
-    /// By a search.
+    /// By aiming at a map.
     Aimed(Aimed),
 }
 
-/// Aimed negation of one layer.
+/// One layer brought to a wanted map, or as close to it as negations come.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Aimed {
-    /// Always [`MethodName::Aimed`]: what tells it from a recipe.
+    /// [`MethodName::Aimed`] or [`MethodName::Steer`].
     pub method: MethodName,
     /// The layer; the tower's last one where nothing is said.
     pub layers: Option<String>,
     /// How far unsafe content is moved; found by cross-validation where nothing is said.
     pub gain: Option<f64>,
-    /// What a negation costs; the same.
+    /// What a negation costs; the same. Steering has none.
     pub ridge: Option<f64>,
 }
 
@@ -89,7 +91,8 @@ impl TowerOptions {
     /// # Errors
     /// [`Error::Range`] if a number is out of range.
     pub fn method(&self, tower: Modality) -> Result<Option<Method>, Error> {
-        if self.method.unwrap_or_default() == MethodName::Scored {
+        let method = self.method.unwrap_or_default();
+        if method == MethodName::Scored {
             return Ok(self.recipe(tower)?.map(Method::Scored));
         }
         if self.edit == Some(false) {
@@ -104,10 +107,10 @@ impl TowerOptions {
         check("gain", gain, |gain| gain.is_finite() && gain > 0.0, "the finite numbers above 0")?;
         check("ridge", self.ridge, |ridge| ridge.is_finite() && ridge >= 0.0, "the finite numbers from 0 on")?;
         Ok(Some(Method::Aimed(Aimed {
-            method: MethodName::Aimed,
+            method,
             layers: self.layers.clone(),
             gain,
-            ridge: self.ridge,
+            ridge: self.ridge.filter(|_| method == MethodName::Aimed),
         })))
     }
 
@@ -118,9 +121,13 @@ impl TowerOptions {
     pub(super) fn check_used(&self, method: &Method, tower: Modality) -> Result<(), Error> {
         let unused = match method {
             Method::Scored(recipe) => self.unused_by(recipe.scoring.score),
-            Method::Aimed(_) => {
-                let taken = ["method", "layers", "gain", "ridge"];
-                self.given().into_iter().find(|name| !taken.contains(name))
+            Method::Aimed(aimed) => {
+                let takes = |name: &str| match name {
+                    "method" | "layers" | "gain" => true,
+                    "ridge" => aimed.method == MethodName::Aimed,
+                    _ => false,
+                };
+                self.given().into_iter().find(|name| !takes(name))
             }
         };
         match unused {
@@ -152,6 +159,8 @@ mod tests {
         assert!(vision("vision: {ridge: 0.1}").unwrap_err().contains("ridge is given"));
         assert!(vision("vision: {method: aimed, gain: 0}").unwrap_err().contains("gain of the vision tower is 0"));
         assert!(vision("vision: {method: aimed, ridge: -1}").unwrap_err().contains("ridge of the vision tower is -1"));
+        assert_eq!(vision("preset: steer\nvision: {gain: 2}").unwrap(), "{method: steer, gain: 2}");
+        assert!(vision("vision: {method: steer, ridge: 1}").unwrap_err().contains("'steer' does not go by it"));
         assert!(vision("vision: {method: guessed}").is_err());
     }
 }

@@ -25,9 +25,14 @@ pub enum Preset {
     ContrastText,
     /// Aimed negation of the last linear layer of one tower.
     Aimed,
+    /// Other values in that layer: more than negation can do.
+    Steer,
 }
 
-by_word!(Preset, [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast, Preset::ContrastText, Preset::Aimed]);
+by_word!(
+    Preset,
+    [Preset::Paper, Preset::PaperCaptioning, Preset::Contrast, Preset::ContrastText, Preset::Aimed, Preset::Steer]
+);
 
 impl Preset {
     /// What it says of a tower, where that is not the paper's.
@@ -59,6 +64,7 @@ impl Preset {
             (Self::ContrastText, Modality::Vision) => TowerOptions { edit: Some(false), ..none },
             // Of both towers, the one where it does more.
             (Self::Aimed, _) => TowerOptions { method: Some(MethodName::Aimed), ..none },
+            (Self::Steer, _) => TowerOptions { method: Some(MethodName::Steer), ..none },
         }
     }
 }

@@ -91,7 +91,8 @@ impl SweepOptions {
             tau: Axis(tau),
             ..Grid::default()
         };
-        let aimed = || Grid { method: Axis(vec![MethodName::Aimed]), ridge: Axis(vec![0.3]), ..Grid::default() };
+        let ways = vec![MethodName::Aimed, MethodName::Steer];
+        let aimed = || Grid { method: Axis(ways.clone()), ridge: Axis(vec![0.3]), ..Grid::default() };
         Self {
             text: vec![
                 ratio(out_proj, "pairwise", true),
@@ -139,7 +140,7 @@ impl Grid {
     fn options(&self) -> Vec<TowerOptions> {
         let of = |way: &MethodName| match way {
             MethodName::Scored => self.scored(),
-            MethodName::Aimed => self.aimed(),
+            MethodName::Aimed | MethodName::Steer => self.aimed(*way),
         };
         self.ways().iter().flat_map(of).collect()
     }
@@ -162,13 +163,15 @@ impl Grid {
     }
 
     /// Every combination of what a search goes by. A sweep cross-validates nothing: it has a split to choose by.
-    fn aimed(&self) -> Vec<TowerOptions> {
-        let mut all = vec![TowerOptions { method: Some(MethodName::Aimed), ..TowerOptions::default() }];
+    fn aimed(&self, way: MethodName) -> Vec<TowerOptions> {
+        let mut all = vec![TowerOptions { method: Some(way), ..TowerOptions::default() }];
         let or = |own: &Axis<f64>, usual: &[f64]| if own.0.is_empty() { Axis(usual.to_vec()) } else { own.clone() };
         let gains =
             if self.gain.0.is_empty() { Axis(GAINS.map(|gain| gain as f32).to_vec()) } else { self.gain.clone() };
         multiply(&mut all, &self.layers, |options, value| options.layers = value);
-        multiply(&mut all, &or(&self.ridge, &RIDGES), |options, value| options.ridge = value);
+        if way == MethodName::Aimed {
+            multiply(&mut all, &or(&self.ridge, &RIDGES), |options, value| options.ridge = value);
+        }
         multiply(&mut all, &gains, |options, value| options.gain = value);
         all
     }
@@ -181,12 +184,13 @@ impl Grid {
             (true, false) => self.score.0.clone(),
         };
         let (scored, aimed) = (!scores.is_empty(), self.ways().contains(&MethodName::Aimed));
+        let moving: Vec<MethodName> = self.ways().into_iter().filter(|way| *way != MethodName::Scored).collect();
         let takes = |option| scores.iter().any(|score| score.takes(option));
         let given = [
             ("score", scored, self.score.0.is_empty()),
             ("std", takes(ScoreOption::Std), self.std.0.is_empty()),
             ("lambda", takes(ScoreOption::Lambda), self.lambda.0.is_empty()),
-            ("gain", takes(ScoreOption::Gain) || aimed, self.gain.0.is_empty()),
+            ("gain", takes(ScoreOption::Gain) || !moving.is_empty(), self.gain.0.is_empty()),
             ("ridge", aimed, self.ridge.0.is_empty()),
             ("weight_prior", scored, self.weight_prior.0.is_empty()),
             ("selection", scored, self.selection.0.is_empty()),
@@ -195,7 +199,7 @@ impl Grid {
             ("alpha", scored, self.alpha.0.is_empty()),
             ("tau", scored, self.tau.0.is_empty()),
         ];
-        let names = scores.iter().map(ToString::to_string).chain(aimed.then(|| MethodName::Aimed.to_string()));
+        let names = scores.iter().map(ToString::to_string).chain(moving.iter().map(ToString::to_string));
         match given.into_iter().find(|(_, taken, absent)| !absent && !taken) {
             Some((name, ..)) => Err(Error::Unused { name, tower, score: crate::few::few(names) }),
             None => Ok(()),
@@ -265,7 +269,7 @@ mod tests {
 
     fn recipes(yaml: &str) -> Result<Vec<String>, String> {
         let options: SweepOptions = serde_saphyr::from_str(yaml).map_err(|e| e.without_snippet().to_string())?;
-        let recipes = options.recipes(Modality::Vision).map_err(|e| e.to_string())?;
+        let recipes = options.methods(Modality::Vision).map_err(|e| e.to_string())?;
         Ok(recipes.iter().map(ToString::to_string).collect())
     }
 

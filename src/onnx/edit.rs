@@ -1,22 +1,57 @@
-//! `W <- alpha W` at chosen positions of one weight, and back.
+//! What happens to chosen positions of one weight, and how it is undone.
+
+use std::sync::Arc;
 
 use super::error::Error;
 use super::model::Model;
 use super::tensor::Weight;
+
+/// What becomes of chosen elements.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// `W <- alpha W`; with -1 that flips sign bits (moves codes about their zero point), and so undoes itself.
+    Multiply(f64),
+    /// `W <- W - left right^T`, of floats only.
+    RankOne(Arc<RankOne>),
+}
+
+/// An outer product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RankOne {
+    /// `[O]`
+    pub left: Vec<f64>,
+    /// `[I]`
+    pub right: Vec<f64>,
+}
+
+impl Update {
+    /// The factor, if it is one.
+    pub fn alpha(&self) -> Option<f64> {
+        match self {
+            Self::Multiply(alpha) => Some(*alpha),
+            Self::RankOne(_) => None,
+        }
+    }
+
+    /// Whether doing it again undoes it, but for codes that saturate.
+    fn undoes_itself(&self) -> bool {
+        self.alpha() == Some(-1.0)
+    }
+}
 
 /// The selected elements of one weight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerEdit {
     /// The weight they belong to.
     pub weight: Weight,
-    /// The factor; -1 flips sign bits (moves codes about their zero point) and so undoes itself.
-    pub alpha: f64,
+    /// What becomes of them.
+    pub update: Update,
     /// Logical positions `o * I + i`, ascending, without repetition.
     pub positions: Vec<u32>,
 }
 
-/// Original values of elements that the edit cannot give back by itself: those whose code saturated, and all where
-/// alpha is not -1.
+/// Original values of elements that the edit cannot give back by itself: those whose code saturated, and all where the
+/// update does not undo itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Originals {
     /// Their logical positions, ascending.
@@ -28,16 +63,27 @@ pub struct Originals {
 }
 
 impl LayerEdit {
-    /// Checks the positions against the weight's shape.
+    /// Checks update and positions against the weight's shape.
     ///
     /// # Errors
     /// What is wrong.
     pub fn check(&self) -> Result<(), String> {
         let name = &self.weight.initializer;
-        if !self.alpha.is_finite() {
-            return Err(format!("the factor for tensor '{name}' is not finite"));
-        }
         let [out, inputs] = self.weight.shape;
+        match &self.update {
+            Update::Multiply(alpha) if !alpha.is_finite() => {
+                return Err(format!("the factor for tensor '{name}' is not finite"));
+            }
+            Update::RankOne(product) => {
+                if [product.left.len(), product.right.len()] != self.weight.shape {
+                    return Err(format!("the outer product for tensor '{name}' is not of its shape"));
+                }
+                if !product.left.iter().chain(&product.right).all(|value| value.is_finite()) {
+                    return Err(format!("the outer product for tensor '{name}' is not finite"));
+                }
+            }
+            Update::Multiply(_) => {}
+        }
         match self.positions.iter().find(|&&position| position as usize >= out * inputs) {
             Some(position) => Err(format!("position {position} is outside tensor '{name}'")),
             None if !self.positions.is_sorted_by(|a, b| a < b) => {
@@ -47,25 +93,41 @@ impl LayerEdit {
         }
     }
 
+    /// Whether nothing must be kept for it to be undone, whatever the weight's values are.
+    pub fn keeps_nothing(&self, floats: bool) -> bool {
+        floats && self.update.undoes_itself()
+    }
+
     /// Changes the selected elements of `plain`, the tensor's bytes.
     ///
     /// # Errors
-    /// Those of [`Weight::open`].
+    /// Those of [`Weight::open`]; [`Error::Tensor`] if codes are to get other values.
     pub fn apply(&self, model: &Model, plain: &mut [u8]) -> Result<Originals, Error> {
         let opened = self.weight.open(model)?;
         let element = opened.element;
+        if matches!(self.update, Update::RankOne(_)) && !element.is_float() {
+            let reason =
+                format!("its elements are {} codes, which cannot take any value; negate instead", element.name());
+            return Err(model.unusable(&self.weight.initializer, reason));
+        }
         let mut originals = Originals::default();
         for &position in &self.positions {
             let stored = self.weight.stored_position(position as usize);
             let index = stored[0] * self.weight.layout.pitch + stored[1];
             let original = element.raw(plain, index);
-            let saturated = if element.is_float() {
-                element.scale(plain, index, self.alpha);
-                false
-            } else {
-                element.move_code(plain, index, opened.zero(stored), self.alpha)
+            let saturated = match &self.update {
+                Update::Multiply(alpha) if element.is_float() => {
+                    element.scale(plain, index, *alpha);
+                    false
+                }
+                Update::Multiply(alpha) => element.move_code(plain, index, opened.zero(stored), *alpha),
+                Update::RankOne(product) => {
+                    let [o, i] = [position as usize / self.weight.shape[1], position as usize % self.weight.shape[1]];
+                    element.put(plain, index, element.get(plain, index) - product.left[o] * product.right[i]);
+                    false
+                }
             };
-            if saturated || self.alpha != -1.0 {
+            if saturated || !self.update.undoes_itself() {
                 originals.positions.push(position);
                 originals.bytes.extend(original);
                 originals.saturated += usize::from(saturated);
@@ -79,7 +141,7 @@ impl LayerEdit {
     /// # Errors
     /// Those of [`Weight::open`].
     pub fn undo(&self, model: &Model, originals: &Originals, plain: &mut [u8]) -> Result<(), Error> {
-        if self.alpha == -1.0 {
+        if self.update.undoes_itself() {
             self.apply(model, plain)?;
         }
         let element = self.weight.open(model)?.element;

@@ -114,12 +114,18 @@ impl Element {
             return;
         }
         let scaled = self.get(bytes, index) * alpha;
+        self.put(bytes, index, scaled);
+    }
+
+    /// Makes a float the one that is nearest to `value`, ties to even.
+    pub fn put(self, bytes: &mut [u8], index: usize, value: f64) {
+        let size = self.bits() / 8;
         let place = &mut bytes[index * size..][..size];
         match self {
-            Self::F32 => place.copy_from_slice(&(scaled as f32).to_le_bytes()),
-            Self::F64 => place.copy_from_slice(&scaled.to_le_bytes()),
-            Self::F16 => place.copy_from_slice(&f16::from_f64(scaled).to_le_bytes()),
-            Self::BF16 => place.copy_from_slice(&bf16::from_f64(scaled).to_le_bytes()),
+            Self::F32 => place.copy_from_slice(&(value as f32).to_le_bytes()),
+            Self::F64 => place.copy_from_slice(&value.to_le_bytes()),
+            Self::F16 => place.copy_from_slice(&f16::from_f64(value).to_le_bytes()),
+            Self::BF16 => place.copy_from_slice(&bf16::from_f64(value).to_le_bytes()),
             _ => unreachable!("codes are moved about their zero point"),
         }
     }

@@ -30,8 +30,8 @@ impl Replaced {
         if sizes.fold(0, usize::saturating_add) > LIMIT {
             return Ok(None);
         }
-        let edited = selections.par_iter().zip(stored).map(|(Selection { layer, alpha, positions }, stored)| {
-            let edit = LayerEdit { weight: layer.weight.clone(), alpha: *alpha, positions: positions.clone() };
+        let edited = selections.par_iter().zip(stored).map(|(Selection { layer, update, positions }, stored)| {
+            let edit = LayerEdit { weight: layer.weight.clone(), update: update.clone(), positions: positions.clone() };
             let mut plain = stored.plain(model).into_owned();
             edit.apply(model, &mut plain)?;
             Ok((layer.weight.initializer.clone(), Bytes::from(plain)))

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::codes::{Codes, Parameters};
-use super::edit::LayerEdit;
+use super::edit::{LayerEdit, Update};
 use super::element::Element;
 use super::error::Error;
 use super::model::Model;
@@ -114,7 +114,7 @@ impl Weight {
         let opened = self.open_values(model)?;
         let mut plain = opened.stored.plain(model).into_owned();
         let positions = (0..(self.shape[0] * self.shape[1]) as u32).collect();
-        LayerEdit { weight: self.clone(), alpha: -1.0, positions }.apply(model, &mut plain)?;
+        LayerEdit { weight: self.clone(), update: Update::Multiply(-1.0), positions }.apply(model, &mut plain)?;
         Ok(self.values(&opened, &plain))
     }
 

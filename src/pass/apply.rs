@@ -72,7 +72,7 @@ pub fn apply(job: &ApplyJob, stop: &(dyn Fn() -> bool + Sync)) -> Result<Applied
         initializer: layer.tensor.clone(),
         shape: layer.shape,
         element: layer.element.clone(),
-        alpha: layer.alpha,
+        alpha: layer.update.alpha(),
         selected: layer.positions.len(),
         saturated: layer.originals.saturated,
         correlation: matched.correlations.get(index).copied(),

@@ -9,7 +9,7 @@ use super::score::TowerPlan;
 use super::site::Site;
 use super::tower_edit::TowerEdit;
 use crate::config::{Concepts, Recipe};
-use crate::onnx::Linear;
+use crate::onnx::{Linear, Update};
 use crate::report::ControlKind;
 use crate::uwm::{self, Rule, Scores, Scoring, Undefined, select};
 
@@ -103,17 +103,19 @@ pub fn choose<'a>(
         let layer = layers.first().map_or(String::new(), |layer| layer.node.clone());
         return Err(Error::Score { layer, source: uwm::Error::NothingSelected { layers: layers.len() } });
     }
-    Ok(TowerEdit {
+    let mut edit = TowerEdit {
         file: plan.file,
         site,
         layers: layers.clone(),
-        alpha: recipe.alpha,
+        update: Update::Multiply(recipe.alpha),
         choice,
-        controls: choices.map(|swapped| (ControlKind::Swapped, swapped.positions)).collect(),
+        controls: vec![],
         score: recipe.scoring.to_string(),
         tau: Some(recipe.rule.tau),
         recipe: json!(recipe),
-    })
+    };
+    edit.controls = choices.map(|other| (ControlKind::Swapped, edit.selections(&other.positions))).collect();
+    Ok(edit)
 }
 
 /// Selects by one score.

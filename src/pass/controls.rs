@@ -8,7 +8,7 @@ use super::Error;
 use super::batches::Runner;
 use super::evaluate::{EmbeddedData, EvaluationData, embed_side};
 use super::tower_edit::TowerEdit;
-use crate::onnx::{Linear, Modality, Replaced};
+use crate::onnx::{Linear, Modality, RankOne, Replaced, Selection, Update};
 use crate::report::{Against, Control, ControlKind, Verdict};
 use crate::safeground::{Evaluation, Outcome, paired};
 
@@ -17,36 +17,47 @@ pub struct ControlEdit {
     /// Which control it is.
     pub kind: ControlKind,
     /// For each tower, a layer each.
-    pub positions: Vec<Vec<Vec<u32>>>,
+    pub selections: Vec<Vec<Selection>>,
 }
 
-/// The same number of elements in each layer, chosen at random among those that are not 0: a negated 0 is no edit.
+/// As large an edit of the same layers as each tower's, at random.
 ///
 /// # Errors
 /// If a weight cannot be read.
 pub fn random(edits: &[TowerEdit], seed: u64) -> Result<ControlEdit, Error> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let positions = edits.iter().map(|edit| {
-        let layers = edit.layers.iter().zip(&edit.choice.positions);
-        let draw = |(layer, chosen): (&Linear, &Vec<u32>)| {
-            let weight = layer.weight.read(edit.site.graph.model)?;
-            Ok(sample_of(&mut rng, weight.as_standard_layout().as_slice().unwrap_or_default(), chosen.len()))
-        };
-        layers.map(draw).collect::<Result<_, Error>>()
-    });
-    Ok(ControlEdit { kind: ControlKind::Random { seed }, positions: positions.collect::<Result<_, Error>>()? })
+    let selections = edits.iter().map(|edit| random_one(edit, &mut rng)).collect::<Result<_, Error>>()?;
+    Ok(ControlEdit { kind: ControlKind::Random { seed }, selections })
 }
 
-/// What the methods choose where they should find nothing; each control is one of all towers, or none.
+/// The same number of elements in each layer, chosen among those that are not 0, since a negated 0 is no edit; or the same
+/// numbers taken off, in another order.
+fn random_one(edit: &TowerEdit, rng: &mut fastrand::Rng) -> Result<Vec<Selection>, Error> {
+    if let Update::RankOne(product) = &edit.update {
+        let mut product = RankOne::clone(product);
+        rng.shuffle(&mut product.left);
+        rng.shuffle(&mut product.right);
+        let update = Update::RankOne(Arc::new(product));
+        return Ok(edit.own().into_iter().map(|own| Selection { update: update.clone(), ..own }).collect());
+    }
+    let layers = edit.layers.iter().zip(&edit.choice.positions);
+    let draw = |(layer, chosen): (&Linear, &Vec<u32>)| {
+        let weight = layer.weight.read(edit.site.graph.model)?;
+        Ok(sample_of(rng, weight.as_standard_layout().as_slice().unwrap_or_default(), chosen.len()))
+    };
+    Ok(edit.selections(&layers.map(draw).collect::<Result<Vec<_>, Error>>()?))
+}
+
+/// What the methods do where they should find nothing; each control is one of all towers, or none.
 pub fn others(edits: &[TowerEdit]) -> Vec<ControlEdit> {
     let Some(first) = edits.first() else { return vec![] };
     let of = |edit: &TowerEdit, kind: ControlKind| {
-        edit.controls.iter().find(|(own, _)| *own == kind).map(|(_, positions)| positions.clone())
+        edit.controls.iter().find(|(own, _)| *own == kind).map(|(_, selections)| selections.clone())
     };
     let kinds = first.controls.iter().map(|(kind, _)| *kind);
     let all = kinds.filter_map(|kind| {
-        let positions: Option<_> = edits.iter().map(|edit| of(edit, kind)).collect();
-        Some(ControlEdit { kind, positions: positions? })
+        let selections: Option<_> = edits.iter().map(|edit| of(edit, kind)).collect();
+        Some(ControlEdit { kind, selections: selections? })
     });
     all.collect()
 }
@@ -88,9 +99,9 @@ pub fn embed(
     notes: &mut Vec<String>,
 ) -> Result<Option<EmbeddedData>, Error> {
     let mut embedded = before.clone();
-    for (edit, positions) in edits.iter().zip(&control.positions) {
+    for (edit, selections) in edits.iter().zip(&control.selections) {
         let site = edit.site;
-        let Some(weights) = Replaced::new(site.graph.model, &edit.selections(positions))? else {
+        let Some(weights) = Replaced::new(site.graph.model, selections)? else {
             notes.push(format!(
                 "no controls: the edited weights of the {} tower exceed 2 GiB, which no graph can carry",
                 site.modality()

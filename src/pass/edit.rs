@@ -145,7 +145,7 @@ impl Editing<'_> {
             evaluations.next().zip(evaluations.next()).map(|(before, after)| BeforeAfter { before, after });
         let controls = embedded.into_iter().zip(evaluations).map(|((edit, _), evaluation)| Control {
             kind: edit.kind,
-            selected: edit.positions.iter().flatten().map(Vec::len).sum(),
+            selected: edit.selections.iter().flatten().map(|selection| selection.positions.len()).sum(),
             evaluation,
         });
         Ok(Measured { evaluation, controls: controls.collect(), quadruplets: measured.quadruplets })
@@ -177,7 +177,7 @@ fn changes(edits: &[TowerEdit], patches: &[(Patch, Vec<u8>)]) -> Edit {
                 shape: layer.weight.shape,
                 score: edit.score.clone(),
                 tau: edit.tau,
-                alpha: edit.alpha,
+                alpha: edit.update.alpha(),
                 selected: positions.len(),
                 saturated: kept.next().map_or(0, |layer| layer.originals.saturated),
                 undefined: *undefined,

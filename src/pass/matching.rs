@@ -53,7 +53,7 @@ pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch
             matched.correlations.push(correlation);
             selections.push(Selection {
                 layer: Linear { role: wanted.role.clone(), block: wanted.block.or(found.block), ..found.clone() },
-                alpha: wanted.alpha,
+                update: wanted.update.clone(),
                 positions: wanted.positions.clone(),
             });
         }

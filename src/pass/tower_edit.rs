@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::choose::Choice;
 use super::site::Site;
-use crate::onnx::{Linear, Selection};
+use crate::onnx::{Linear, Selection, Update};
 use crate::report::ControlKind;
 
 /// The elements that were chosen in the layers of a tower, and what becomes of them.
@@ -15,12 +15,12 @@ pub struct TowerEdit<'a> {
     pub site: &'a Site<'a>,
     /// Its layers.
     pub layers: Vec<Linear>,
-    /// The factor for what is chosen in them.
-    pub alpha: f64,
+    /// What becomes of what is chosen in them.
+    pub update: Update,
     /// What is chosen.
     pub choice: Choice,
-    /// What the same method chooses where it should find nothing: positions a layer each.
-    pub controls: Vec<(ControlKind, Vec<Vec<u32>>)>,
+    /// What the same method does where it should find nothing.
+    pub controls: Vec<(ControlKind, Vec<Selection>)>,
     /// What it goes by, in a word.
     pub score: String,
     /// The share that was selected, if it goes by one.
@@ -36,7 +36,7 @@ impl TowerEdit<'_> {
         layers
             .map(|(layer, positions)| Selection {
                 layer: layer.clone(),
-                alpha: self.alpha,
+                update: self.update.clone(),
                 positions: positions.clone(),
             })
             .collect()

@@ -92,8 +92,8 @@ impl Verdict {
     /// It in a few sentences.
     pub fn sentence(&self) -> String {
         let random = match self.seeds {
-            1 => "random negation of as many elements (one seed)".to_owned(),
-            seeds => format!("random negation of as many elements ({seeds} seeds)"),
+            1 => "a random edit of as many elements (one seed)".to_owned(),
+            seeds => format!("random edits of as many elements ({seeds} seeds)"),
         };
         let metric = |name: &str, Against { change, random_change, p, .. }: &Against| {
             let p = if *p < 0.001 { format!("{p:.0e}") } else { format!("{p:.3}") };

@@ -44,8 +44,8 @@ pub struct AppliedLayer {
     pub shape: [usize; 2],
     /// Type of its elements.
     pub element: String,
-    /// The factor.
-    pub alpha: f64,
+    /// The factor; none where other values took the place.
+    pub alpha: Option<f64>,
     /// Elements changed.
     pub selected: usize,
     /// Of these, codes that had to stop at the end of their range.

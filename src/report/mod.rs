@@ -127,9 +127,9 @@ pub struct ConceptPart {
 impl Edit {
     /// Sums up the layers.
     pub fn new(layers: Vec<EditedLayer>, concepts: Vec<ConceptPart>) -> Self {
-        let first = layers.first().map(|layer| layer.alpha);
+        let first = layers.first().and_then(|layer| layer.alpha);
         Self {
-            alpha: first.filter(|alpha| layers.iter().all(|layer| layer.alpha == *alpha)),
+            alpha: first.filter(|alpha| layers.iter().all(|layer| layer.alpha == Some(*alpha))),
             selected: layers.iter().map(|layer| layer.selected).sum(),
             elements: layers.iter().map(|layer| layer.shape[0] * layer.shape[1]).sum(),
             layers,
@@ -157,8 +157,8 @@ pub struct EditedLayer {
     pub score: String,
     /// Share that was selected, if the method goes by one.
     pub tau: Option<f64>,
-    /// The factor.
-    pub alpha: f64,
+    /// The factor; none where other values took the place.
+    pub alpha: Option<f64>,
     /// Elements changed.
     pub selected: usize,
     /// Of these, codes that had to stop at the end of their range.

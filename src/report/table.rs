@@ -105,10 +105,14 @@ impl Report {
                 layer.selected,
             );
         }
-        let alpha = self.edit.alpha.map_or("of its layer".to_owned(), |alpha| alpha.to_string());
+        let what = match self.edit.alpha {
+            Some(alpha) => format!("multiplied by alpha {alpha}"),
+            None if self.edit.layers.iter().all(|layer| layer.alpha.is_none()) => "given other values".to_owned(),
+            None => "multiplied by alpha of its layer".to_owned(),
+        };
         let _ = writeln!(
             out,
-            "{} of {} elements multiplied by alpha {alpha}, calibrated on {} pairs",
+            "{} of {} elements {what}, calibrated on {} pairs",
             self.edit.selected, self.edit.elements, self.calibration_pairs
         );
         for part in &self.edit.concepts {

@@ -3,7 +3,7 @@
 use prost::Message;
 use uwm_onnx::onnx::proto::tensor_proto::DataLocation;
 use uwm_onnx::onnx::proto::{ModelProto, StringStringEntryProto};
-use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection};
+use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Update};
 use uwm_onnx::pass::Site;
 
 use std::path::{Path, PathBuf};
@@ -64,6 +64,6 @@ pub fn patch_for(path: &Path) -> Patch {
     let graph = Graph::new(&model).unwrap();
     let layers =
         Site::find(&graph, &Hints::default()).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
-    let select = |layer| Selection { layer, alpha: -1.0, positions: vec![0, 95, 96, 1000] };
+    let select = |layer| Selection { layer, update: Update::Multiply(-1.0), positions: vec![0, 95, 96, 1000] };
     Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::Value::Null).unwrap()
 }

@@ -1,16 +1,20 @@
 //! The patch file: safetensors, with one metadata entry `uwm.patch` that is JSON. Described in `docs/patch-format.md`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{Originals, Patch, PatchLayer, SourceFile, sample_positions};
+use super::{Originals, Patch, PatchLayer, RankOne, SourceFile, Update, sample_positions};
 use crate::onnx::towers::Modality;
 
 const KEY: &str = "uwm.patch";
-const VERSION: u32 = 1;
+/// Of patches that multiply only.
+const MULTIPLYING: u32 = 1;
+/// Of others: what is new since would be misunderstood.
+const VERSION: u32 = 2;
 
 /// The JSON, in this order.
 #[derive(Serialize, Deserialize)]
@@ -35,8 +39,9 @@ struct HeaderLayer {
     tensor: String,
     shape: [usize; 2],
     element: String,
-    /// A decimal string: readers of JSON numbers may be off by the last bit.
-    alpha: String,
+    /// A decimal string: readers of JSON numbers may be off by the last bit. Absent where an outer product is taken off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alpha: Option<String>,
     selected: usize,
     saturated: usize,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,13 +64,14 @@ impl Patch {
             tensor: layer.tensor.clone(),
             shape: layer.shape,
             element: layer.element.clone(),
-            alpha: layer.alpha.to_string(),
+            alpha: layer.update.alpha().map(|alpha| alpha.to_string()),
             selected: layer.positions.len(),
             saturated: layer.originals.saturated,
             spellings: layer.spellings.clone(),
         };
+        let multiplying = self.layers.iter().all(|layer| layer.update.alpha().is_some());
         let header = Header {
-            version: VERSION,
+            version: if multiplying { MULTIPLYING } else { VERSION },
             tool: self.tool.clone(),
             source: self.source.clone(),
             options: self.options.clone(),
@@ -80,9 +86,14 @@ impl Patch {
             tensors.push((name("originals"), Dtype::U8, layer.originals.bytes.clone()));
             let sample = layer.sample.iter().flat_map(|value| value.to_le_bytes()).collect();
             tensors.push((name("sample"), Dtype::F32, sample));
+            if let Update::RankOne(product) = &layer.update {
+                let bytes = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                tensors.push((name("left"), Dtype::F64, bytes(&product.left)));
+                tensors.push((name("right"), Dtype::F64, bytes(&product.right)));
+            }
         }
         let views = tensors.iter().map(|(name, dtype, bytes)| {
-            let length = if *dtype == Dtype::F32 { bytes.len() / 4 } else { bytes.len() };
+            let length = bytes.len() / (dtype.bitsize() / 8);
             (name, TensorView::new(*dtype, vec![length], bytes).expect("the length fits the bytes"))
         });
         // One entry: the crate keeps metadata in a hash map, whose order would differ from run to run.
@@ -101,8 +112,10 @@ impl Patch {
         let json = json.ok_or_else(|| format!("it is a safetensors file without the metadata entry '{KEY}'"))?;
         let wrong = |e: serde_json::Error| format!("its metadata entry '{KEY}': {e}");
         let VersionOnly { version } = serde_json::from_str(json).map_err(wrong)?;
-        if version != VERSION {
-            return Err(format!("it is of version {version} of the format, and this tool reads version {VERSION}"));
+        if ![MULTIPLYING, VERSION].contains(&version) {
+            return Err(format!(
+                "it is of version {version} of the format, and this tool reads versions 1 and {VERSION}"
+            ));
         }
         let header: Header = serde_json::from_str(json).map_err(wrong)?;
         if header.source.first().is_none_or(|first| !first.location.is_empty()) {
@@ -143,8 +156,19 @@ impl HeaderLayer {
         if positions.len() != self.selected || sample.len() != sample_positions(self.shape).len() {
             return Err(format!("the tensors of its layer {k} are not of the length that its metadata say"));
         }
-        let alpha =
-            self.alpha.parse().map_err(|_| format!("the alpha '{}' of its layer {k} is no number", self.alpha))?;
+        let update = match &self.alpha {
+            Some(alpha) => {
+                let read = alpha.parse().map_err(|_| format!("the alpha '{alpha}' of its layer {k} is no number"));
+                Update::Multiply(read?)
+            }
+            None => {
+                let values = |part: &str| -> Result<Vec<f64>, String> {
+                    let bytes = tensor(part, Dtype::F64)?;
+                    Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+                };
+                Update::RankOne(Arc::new(RankOne { left: values("left")?, right: values("right")? }))
+            }
+        };
         let originals =
             Originals { positions: kept, bytes: tensor("originals", Dtype::U8)?, saturated: self.saturated };
         Ok(PatchLayer {
@@ -155,7 +179,7 @@ impl HeaderLayer {
             tensor: self.tensor,
             shape: self.shape,
             element: self.element,
-            alpha,
+            update,
             positions,
             originals,
             spellings: self.spellings,

@@ -15,7 +15,7 @@ pub use plan::Plan;
 pub use provenance::{edits_of, is_edited, key as provenance_key};
 pub use write::{Difference, compare, stage};
 
-use super::edit::{LayerEdit, Originals};
+use super::edit::{LayerEdit, Originals, RankOne, Update};
 use super::error::Error;
 use super::graph::Graph;
 use super::layers::{Linear, weights};
@@ -24,7 +24,7 @@ use super::tensor::Weight;
 use super::towers::Modality;
 use super::wire::{Overlong, overlong};
 
-/// `W <- alpha * W` at listed positions of listed weights of one model.
+/// What happens to listed positions of listed weights of one model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Patch {
     /// Version of this tool that made it.
@@ -68,8 +68,8 @@ pub struct PatchLayer {
     pub shape: [usize; 2],
     /// The type of its elements, by ONNX's name.
     pub element: String,
-    /// The factor.
-    pub alpha: f64,
+    /// What becomes of them.
+    pub update: Update,
     /// Logical positions `o * I + i`, ascending.
     pub positions: Vec<u32>,
     /// What the edit alone cannot give back.
@@ -85,8 +85,8 @@ pub struct PatchLayer {
 pub struct Selection {
     /// The layer.
     pub layer: Linear,
-    /// The factor.
-    pub alpha: f64,
+    /// What becomes of them.
+    pub update: Update,
     /// Logical positions, ascending.
     pub positions: Vec<u32>,
 }
@@ -97,13 +97,12 @@ impl Patch {
     /// # Errors
     /// If a tensor is not editable, or positions do not fit it.
     pub fn make(model: &Model, selections: &[Selection], options: Value) -> Result<Self, Error> {
-        let layer = |Selection { layer, alpha, positions }: &Selection| {
-            let edit = LayerEdit { weight: layer.weight.clone(), alpha: *alpha, positions: positions.clone() };
+        let layer = |Selection { layer, update, positions }: &Selection| {
+            let edit = LayerEdit { weight: layer.weight.clone(), update: update.clone(), positions: positions.clone() };
             edit.check().map_err(|reason| Error::Patch { path: model.path().to_owned(), reason })?;
             let opened = layer.weight.open(model)?;
             // A float's sign turns back by itself: nothing to keep, and no need to look at the tensor.
-            let keeps_nothing = *alpha == -1.0 && opened.element.is_float();
-            let originals = match keeps_nothing {
+            let originals = match edit.keeps_nothing(opened.element.is_float()) {
                 true => Originals::default(),
                 false => edit.apply(model, &mut opened.stored.plain(model).into_owned())?,
             };
@@ -116,7 +115,7 @@ impl Patch {
                 tensor: layer.weight.initializer.clone(),
                 shape: layer.weight.shape,
                 element: opened.element.name().to_owned(),
-                alpha: *alpha,
+                update: edit.update,
                 positions: edit.positions,
                 originals,
                 spellings: opened.stored.odd_spellings(model, units.into_iter()),
@@ -205,7 +204,8 @@ impl Patch {
             if layer.originals.bytes.len() != layer.originals.positions.len() * element.raw_size() {
                 return Err(format!("the originals of tensor '{}' are incomplete", layer.tensor));
             }
-            let edit = LayerEdit { weight: weight.clone(), alpha: layer.alpha, positions: layer.positions.clone() };
+            let edit =
+                LayerEdit { weight: weight.clone(), update: layer.update.clone(), positions: layer.positions.clone() };
             edit.check()?;
             Ok(edit)
         };

@@ -4,6 +4,7 @@ use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
 use super::inputs::Inputs;
+use crate::config::MethodName;
 use crate::onnx::Modality;
 use crate::pass::Error;
 use crate::pass::batches::Runner;
@@ -91,8 +92,8 @@ impl<'a> Crossing<'a> {
         &self,
         runner: Runner,
         tower: Modality,
-        own: &[Array2<f32>; 2],
-        other: &[Array2<f32>; 2],
+        [own, other]: [&[Array2<f32>; 2]; 2],
+        method: MethodName,
         aims: &[Aim],
     ) -> Result<(AimPoint, Vec<AimPoint>), Error> {
         let unit = |rows: Array2<f32>| Embeddings::normalise_each(rows).0;
@@ -137,7 +138,7 @@ impl<'a> Crossing<'a> {
             1,
             |aim| {
                 let aim = aims[aim.start];
-                let (edited, negated) = self.edited(&own, aim);
+                let (edited, negated) = self.edited(&own, method, aim);
                 Ok(measure(edited, aim, negated))
             },
             |_, point| {
@@ -148,18 +149,28 @@ impl<'a> Crossing<'a> {
         Ok((before, curve))
     }
 
-    /// The embeddings of each fold as the edit made from the others changes them, and how many elements that negates.
-    fn edited(&self, own: &[Array2<f32>; 2], aim: Aim) -> ([Array2<f32>; 2], usize) {
+    /// The embeddings of each fold as the edit made from the others changes them, and how many elements that changes.
+    fn edited(&self, own: &[Array2<f32>; 2], method: MethodName, aim: Aim) -> ([Array2<f32>; 2], usize) {
         let Inputs { rows, weight, negated, .. } = self.inputs;
         let of_fold = |(fold, (moments, detector)): (usize, &(Moments, Detector))| {
-            let positions = negate(weight, negated, moments, detector, aim);
             let mut change = Array2::<f32>::zeros(weight.dim());
-            for &position in &positions {
-                let at = [position as usize / weight.ncols(), position as usize % weight.ncols()];
-                change[at] = (negated[at] - weight[at]) as f32;
-            }
+            let changed = match method {
+                MethodName::Steer => {
+                    let moved = detector.mu.mapv(|value| (-aim.gain * value) as f32).insert_axis(Axis(1));
+                    change = moved.dot(&detector.v.mapv(|value| value as f32).insert_axis(Axis(0)));
+                    weight.len()
+                }
+                _ => {
+                    let positions = negate(weight, negated, moments, detector, aim);
+                    for &position in &positions {
+                        let at = [position as usize / weight.ncols(), position as usize % weight.ncols()];
+                        change[at] = (negated[at] - weight[at]) as f32;
+                    }
+                    positions.len()
+                }
+            };
             let pairs: Vec<usize> = fold_of(self.pairs, fold).map(|(_, pair)| pair).collect();
-            (positions.len(), rows.each_ref().map(|side| side.select(Axis(0), &pairs).dot(&change.t())))
+            (changed, rows.each_ref().map(|side| side.select(Axis(0), &pairs).dot(&change.t())))
         };
         let folds: Vec<_> = self.folds.par_iter().enumerate().map(of_fold).collect();
         let mut edited = own.clone();

@@ -3,6 +3,8 @@
 mod cross;
 mod inputs;
 
+use std::sync::Arc;
+
 use ndarray::Array2;
 use serde_json::json;
 
@@ -18,11 +20,11 @@ use super::job::Controls;
 use super::notes;
 use super::site::Site;
 use super::tower_edit::TowerEdit;
-use crate::config::{Aimed, GAINS, RIDGES};
+use crate::config::{Aimed, GAINS, MethodName, RIDGES};
 use crate::few::few;
-use crate::onnx::{Linear, Modality};
+use crate::onnx::{Linear, Modality, RankOne, Selection, Update};
 use crate::report::{self, AimPoint, ControlKind};
-use crate::uwm::aim::{self, Detector, Fit, negate};
+use crate::uwm::aim::{self, Detector, Fit, Moments, negate};
 use crate::uwm::{self, Undefined};
 
 /// A tower that may be edited by aimed negation.
@@ -186,7 +188,13 @@ impl<'a> Aiming<'a, '_> {
         aim.separation = crossing.separation(&concepts, &of_pair);
         let (own, other) = if tower == Modality::Text { (text, vision) } else { (vision, text) };
         if let Some((own, other)) = own.as_ref().zip(other.as_ref()) {
-            let (before, curve) = crossing.curve(self.runner, tower, own, other, &settings(&trial.plan.aimed))?;
+            let (before, curve) = crossing.curve(
+                self.runner,
+                tower,
+                [own, other],
+                trial.plan.aimed.method,
+                &settings(&trial.plan.aimed),
+            )?;
             (aim.before, aim.curve) = (Some(before), curve);
         }
         Ok(aim)
@@ -204,7 +212,8 @@ impl<'a> Aiming<'a, '_> {
             let Aimed { gain, ridge, .. } = trial.plan.aimed;
             match (gain, ridge, &aim.before) {
                 // Said by the user, whatever it costs.
-                (Some(gain), Some(ridge), _) => {
+                (Some(gain), ridge, _) if ridge.is_some() || trial.plan.aimed.method == MethodName::Steer => {
+                    let ridge = ridge.unwrap_or(0.0);
                     let gs = aim.curve.first().map_or(0.0, |point| point.GS);
                     best.push((index, aim::Aim { gain, ridge }, gs));
                 }
@@ -265,19 +274,34 @@ pub fn edit<'a>(
     wanted: Controls,
     notes: &mut Vec<String>,
 ) -> Result<TowerEdit<'a>, Error> {
-    let Inputs { weight, negated, .. } = inputs;
+    let weight = &inputs.weight;
     let moments = moments(inputs, pairs);
     let fit = Fit::usual(weight.ncols(), pairs.len());
     let fitted = Detector::fit(&moments, weight, fit).map_err(|source| failed(&plan.layer, source))?;
-    let positions = negate(weight, negated, &moments, &fitted, aim);
-    if positions.is_empty() {
+    let selection = |moments: &Moments, detector: &Detector| match plan.aimed.method {
+        MethodName::Steer => Selection {
+            layer: plan.layer.clone(),
+            update: Update::RankOne(Arc::new(RankOne {
+                left: (&detector.mu * aim.gain).to_vec(),
+                right: detector.v.to_vec(),
+            })),
+            positions: (0..weight.len() as u32).collect(),
+        },
+        _ => Selection {
+            layer: plan.layer.clone(),
+            update: Update::Multiply(-1.0),
+            positions: negate(weight, &inputs.negated, moments, detector, aim),
+        },
+    };
+    let own = selection(&moments, &fitted);
+    if own.positions.is_empty() {
         return Err(failed(&plan.layer, uwm::Error::NothingSelected { layers: 1 }));
     }
     let mut controls = vec![];
     if wanted != Controls::Off {
         let swapped = moments.swapped();
         match Detector::fit(&swapped, weight, fit) {
-            Ok(other) => controls.push((ControlKind::Swapped, vec![negate(weight, negated, &swapped, &other, aim)])),
+            Ok(other) => controls.push((ControlKind::Swapped, vec![selection(&swapped, &other)])),
             Err(error) => notes.push(format!("no control with roles swapped: {error}")),
         }
     }
@@ -286,20 +310,18 @@ pub fn edit<'a>(
         // Box and Muller.
         let normal = || (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
         match Detector::random(&moments, weight, fit, &fitted, normal) {
-            Ok(other) => {
-                let positions = negate(weight, negated, &moments, &other, aim);
-                controls.push((ControlKind::Direction { seed }, vec![positions]));
-            }
+            Ok(other) => controls.push((ControlKind::Direction { seed }, vec![selection(&moments, &other)])),
             Err(error) => notes.push(format!("no control with a random direction: {error}")),
         }
     }
-    let aimed = Aimed { gain: Some(aim.gain), ridge: Some(aim.ridge), ..plan.aimed.clone() };
+    let ridge = (plan.aimed.method == MethodName::Aimed).then_some(aim.ridge);
+    let aimed = Aimed { gain: Some(aim.gain), ridge, ..plan.aimed.clone() };
     Ok(TowerEdit {
         file: plan.file,
         site: plan.site,
         layers: vec![plan.layer.clone()],
-        alpha: -1.0,
-        choice: Choice { positions: vec![positions], undefined: vec![Undefined::default()], concepts: vec![] },
+        update: own.update,
+        choice: Choice { positions: vec![own.positions], undefined: vec![Undefined::default()], concepts: vec![] },
         controls,
         score: aimed.method.to_string(),
         tau: None,
@@ -310,7 +332,8 @@ pub fn edit<'a>(
 /// The settings that are tried: those that are said, or the usual ones; `ridge` varies last.
 fn settings(aimed: &Aimed) -> Vec<aim::Aim> {
     let of = |said: Option<f64>, usual: &[f64]| said.map_or(usual.to_vec(), |said| vec![said]);
-    let ridges = of(aimed.ridge, &RIDGES);
+    // A steering edit has nothing to pay for one by one.
+    let ridges = if aimed.method == MethodName::Steer { vec![0.0] } else { of(aimed.ridge, &RIDGES) };
     let gains = of(aimed.gain, &GAINS).into_iter();
     gains.flat_map(|gain| ridges.iter().map(move |&ridge| aim::Aim { gain, ridge })).collect()
 }

@@ -233,8 +233,11 @@ impl<'a> Compared<'a> {
             self.runs[1] += 1;
             if controlled {
                 let control = controls::random(std::slice::from_ref(&chosen), SEED)?;
-                let selections = chosen.selections(&control.positions[0]);
-                match sound(on.edited(tower.site, &selections, &format!("{id}, random {turn}"))?, tower, &unedited) {
+                match sound(
+                    on.edited(tower.site, &control.selections[0], &format!("{id}, random {turn}"))?,
+                    tower,
+                    &unedited,
+                ) {
                     Ok(side) => _ = random.insert(edit, side),
                     Err(reason) => notes.push(format!("the random control of {id} is not measured: {reason}")),
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::sides::Sides;
-use crate::onnx::{Modality, Replaced, Selection, Source, sha256_of};
+use crate::onnx::{Modality, Replaced, Selection, Source, Update, sha256_of};
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::data::Data;
@@ -110,11 +110,18 @@ impl<'a> Laboratory<'a> {
 /// What tells edits of a tower apart: a hash of tensors, factors and elements.
 pub fn fingerprint(selections: &[Selection]) -> String {
     let mut bytes = vec![];
-    for Selection { layer, alpha, positions } in selections.iter().filter(|selection| !selection.positions.is_empty()) {
+    for Selection { layer, update, positions } in selections.iter().filter(|selection| !selection.positions.is_empty())
+    {
         let name = &layer.weight.initializer;
         bytes.extend((name.len() as u64).to_le_bytes());
         bytes.extend(name.bytes());
-        bytes.extend(alpha.to_le_bytes());
+        match update {
+            Update::Multiply(alpha) => bytes.extend([&[0][..], &alpha.to_le_bytes()].concat()),
+            Update::RankOne(product) => {
+                bytes.push(1);
+                bytes.extend(product.left.iter().chain(&product.right).flat_map(|value| value.to_le_bytes()));
+            }
+        }
         bytes.extend((positions.len() as u64).to_le_bytes());
         bytes.extend(positions.iter().flat_map(|position| position.to_le_bytes()));
     }
