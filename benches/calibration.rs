@@ -228,7 +228,8 @@ impl<'r> Job<'r> {
     }
 
     fn calibrate(&self, safe: &dyn Samples, not_safe: &dyn Samples) {
-        let recipe = TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let recipe =
+            TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
         let concepts = vec![0; safe.len()];
         let pairs = Pairs { safe, not_safe, concepts: &concepts };
         // As a rewrite has it with its controls.
@@ -245,7 +246,8 @@ impl<'r> Job<'r> {
         let statistics: Vec<[Statistics; 2]> =
             self.layers.iter().map(|layer| [1, 2].map(|k| made_up(layer, k))).collect();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let recipe = TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
+        let recipe =
+            TowerOptions::default().recipe(self.site.modality()).expect("the paper's").expect("an edited tower");
         let scorings = [recipe.scoring, recipe.scoring.swapped()];
         let choose = |(layer, [safe, not_safe]): (&Linear, &[Statistics; 2])| {
             let products: Vec<_> = scorings.iter().flat_map(|scoring| scoring.products()).collect();

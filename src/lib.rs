@@ -18,7 +18,7 @@
 //! config.preprocessor = Some("models/emoji-clip/preprocessor_config.json".into());
 //! let job = Job {
 //!     model: ModelFiles::Single { path: "models/emoji-clip/model.onnx".into(), only: None },
-//!     output: "safe.onnx".into(),
+//!     output: Some("safe.onnx".into()),
 //!     patch: Some("edit.uwm".into()),
 //!     provenance: true,
 //!     force: false,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::reference::{Tensors, runner, runtimes, scores};
 use ndarray::{Array2, Axis};
 use serde_json::Value;
-use uwm_onnx::config::Config;
+use uwm_onnx::config::TowerOptions;
 use uwm_onnx::dataset::{self, Batch, Samples};
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model};
 use uwm_onnx::pass::{ModelFiles, Site, inspect};
@@ -232,7 +232,7 @@ fn scores_are_those_of_pytorch() {
                 assert!(scored.len() > 5, "{path:?}");
                 let layers: Vec<Linear> = scored.iter().map(|(_, layer, _)| (*layer).clone()).collect();
                 let (safe, not_safe) = (Inputs::new("safe", site.modality()), Inputs::new("unsafe", site.modality()));
-                let recipe = Config::default().recipe(site.modality()).unwrap().unwrap();
+                let recipe = TowerOptions::default().recipe(site.modality()).unwrap().unwrap();
                 // tract 0.23 does not compute what XLM-R's positions come to in dynamo exports.
                 if backend == "tract" && name(&path).starts_with("altclip.dynamo") && site.modality() == Modality::Text
                 {
@@ -292,7 +292,7 @@ fn inspect_says_the_same_as_ever() {
         for path in zoo() {
             let shown = path.strip_prefix(common::root("")).unwrap();
             let file = ModelFiles::Single { path: shown.to_owned(), only: None };
-            let found = inspect(&file, &Hints::default(), &Config::default()).unwrap().remove(0);
+            let found = inspect(&file, &Hints::default(), &uwm_onnx::config::Config::default()).unwrap().remove(0);
             insta::assert_snapshot!(name(&path), found.to_text());
         }
     });

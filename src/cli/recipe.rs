@@ -14,6 +14,9 @@ pub struct RecipeArgs {
     /// A recipe by name: paper, paper-captioning, contrast, contrast-text, aimed or steer; instead of the configuration's recipe [default: paper].
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
+    /// What an aimed edit may do: negate, as the preset aimed, or steer (give other values), as the preset steer.
+    #[arg(long, value_name = "NAME", value_parser = edit, conflicts_with = "preset")]
+    edit: Option<Preset>,
     /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast, concept-contrast or
     /// energy-contrast.
     #[arg(long, value_name = "[TOWER:]NAME", value_parser = of_tower::<Score>)]
@@ -34,6 +37,10 @@ pub struct RecipeArgs {
     /// What a negation costs in aimed negation [default: found by cross-validation].
     #[arg(long, value_name = "[TOWER:]NUMBER", value_parser = of_tower::<f64>, allow_negative_numbers = true)]
     ridge: Vec<OfTower<f64>>,
+    /// Points of recall@1 and of PS that aimed negation and steering may give away where they find their gain by
+    /// cross-validation [default: 2].
+    #[arg(long, value_name = "[TOWER:]POINTS", value_parser = of_tower::<f64>, allow_negative_numbers = true)]
+    max_loss: Vec<OfTower<f64>>,
     /// Whether scores are multiplied by the weights' magnitudes: true or false.
     #[arg(long, value_name = "[TOWER:]BOOL", value_parser = of_tower::<bool>)]
     weight_prior: Vec<OfTower<bool>>,
@@ -74,6 +81,14 @@ where
     Ok(OfTower { tower, value: value.parse().map_err(|e: T::Err| e.to_string())? })
 }
 
+fn edit(text: &str) -> Result<Preset, String> {
+    match text {
+        "negate" => Ok(Preset::Aimed),
+        "steer" => Ok(Preset::Steer),
+        _ => Err("it is negate or steer".to_owned()),
+    }
+}
+
 fn tower(text: &str) -> Result<Modality, String> {
     let towers = [Modality::Text, Modality::Vision];
     towers.into_iter().find(|tower| tower.name() == text).ok_or_else(|| "it is text or vision".to_owned())
@@ -88,7 +103,7 @@ fn said<T: Copy>(values: &[OfTower<T>], tower: Modality) -> Option<T> {
 impl RecipeArgs {
     /// A configuration with what is said here instead: a preset for its whole recipe, then option by option.
     pub fn over(&self, mut config: Config) -> Config {
-        if let Some(preset) = self.preset {
+        if let Some(preset) = self.preset.or(self.edit) {
             config = config.with_preset(preset);
         }
         for (tower, options) in [(Modality::Text, &mut config.text), (Modality::Vision, &mut config.vision)] {
@@ -101,6 +116,7 @@ impl RecipeArgs {
                 lambda: said(&self.lambda, tower),
                 gain: said(&self.gain, tower),
                 ridge: said(&self.ridge, tower),
+                max_loss: said(&self.max_loss, tower),
                 weight_prior: said(&self.weight_prior, tower),
                 selection: said(&self.selection, tower),
                 budget: said(&self.budget, tower),

@@ -21,8 +21,12 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Where the edited file goes; a folder when both --text and --vision are given.
-    #[arg(short, long, value_name = "PATH")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "PATH", required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// Write nothing and measure nothing on evaluation data: tell what would be edited and, for aimed edits, whether they
+    /// can work.
+    #[arg(long, conflicts_with_all = ["output", "patch_out"])]
+    dry_run: bool,
     /// Write the edit itself too, as a patch for apply, revert and verify; a folder when both --text and --vision are
     /// given.
     #[arg(long, value_name = "PATH")]

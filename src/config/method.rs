@@ -45,17 +45,24 @@ pub struct Aimed {
     pub gain: Option<f64>,
     /// What a negation costs; the same. Steering has none.
     pub ridge: Option<f64>,
+    /// Points of recall@1 and of PS that cross-validation may give away.
+    pub max_loss: f64,
 }
+
+/// What may be given away where nothing is said.
+const MAX_LOSS: f64 = 2.0;
 
 /// As it can stand in a configuration.
 impl fmt::Display for Aimed {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { method, layers, gain, ridge } = self;
+        let Self { method, layers, gain, ridge, max_loss } = self;
         write!(f, "{{method: {method}")?;
         if let Some(layers) = layers {
             write!(f, ", layers: {}", layers_shown(layers)?)?;
         }
-        for (name, value) in [("gain", gain), ("ridge", ridge)] {
+        // Where nothing is left to be found, nothing is given away.
+        let max_loss = gain.is_none().then_some(*max_loss).filter(|loss| *loss != MAX_LOSS);
+        for (name, value) in [("gain", gain), ("ridge", ridge), ("max_loss", &max_loss)] {
             if let Some(value) = value {
                 write!(f, ", {name}: {value}")?;
             }
@@ -105,12 +112,14 @@ impl TowerOptions {
             _ => Ok(()),
         };
         check("gain", gain, |gain| gain.is_finite() && gain > 0.0, "the finite numbers above 0")?;
+        check("max_loss", self.max_loss, |loss| loss.is_finite() && loss >= 0.0, "the finite numbers from 0 on")?;
         check("ridge", self.ridge, |ridge| ridge.is_finite() && ridge >= 0.0, "the finite numbers from 0 on")?;
         Ok(Some(Method::Aimed(Aimed {
             method,
             layers: self.layers.clone(),
             gain,
             ridge: self.ridge.filter(|_| method == MethodName::Aimed),
+            max_loss: self.max_loss.unwrap_or(MAX_LOSS),
         })))
     }
 
@@ -123,7 +132,7 @@ impl TowerOptions {
             Method::Scored(recipe) => self.unused_by(recipe.scoring.score),
             Method::Aimed(aimed) => {
                 let takes = |name: &str| match name {
-                    "method" | "layers" | "gain" => true,
+                    "method" | "layers" | "gain" | "max_loss" => true,
                     "ridge" => aimed.method == MethodName::Aimed,
                     _ => false,
                 };
@@ -155,6 +164,8 @@ mod tests {
         let said = "{method: aimed, layers: head.fc2, gain: 3.1, ridge: 0.3}";
         // A name with a dot is quoted, as globs are.
         assert_eq!(vision(&format!("vision: {said}")).unwrap(), said.replace("head.fc2", "\"head.fc2\""));
+        assert_eq!(vision("preset: aimed\nvision: {max_loss: 3}").unwrap(), "{method: aimed, max_loss: 3}");
+        assert!(vision("vision: {max_loss: 3}").unwrap_err().contains("max_loss is given"));
         assert!(vision("preset: aimed\nvision: {tau: 0.1}").unwrap_err().contains("tau is given"));
         assert!(vision("vision: {ridge: 0.1}").unwrap_err().contains("ridge is given"));
         assert!(vision("vision: {method: aimed, gain: 0}").unwrap_err().contains("gain of the vision tower is 0"));

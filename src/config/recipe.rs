@@ -29,6 +29,8 @@ pub struct TowerOptions {
     pub gain: Option<f32>,
     /// What a negation costs in a search.
     pub ridge: Option<f64>,
+    /// Points of recall@1 and of PS that cross-validation may give away in a search.
+    pub max_loss: Option<f64>,
     /// Whether scores are multiplied by `|W|`.
     pub weight_prior: Option<bool>,
     /// Whether mass or number is selected.
@@ -132,6 +134,7 @@ impl TowerOptions {
             lambda: self.lambda.or(others.lambda),
             gain: self.gain.or(others.gain),
             ridge: self.ridge.or(others.ridge),
+            max_loss: self.max_loss.or(others.max_loss),
             weight_prior: self.weight_prior.or(others.weight_prior),
             selection: self.selection.or(others.selection),
             budget: self.budget.or(others.budget),
@@ -200,6 +203,7 @@ impl TowerOptions {
             ("lambda", score.takes(ScoreOption::Lambda), self.lambda.is_some()),
             ("gain", score.takes(ScoreOption::Gain), self.gain.is_some()),
             ("ridge", false, self.ridge.is_some()),
+            ("max_loss", false, self.max_loss.is_some()),
         ];
         given.into_iter().find(|(_, taken, given)| *given && !taken).map(|(name, ..)| name)
     }
@@ -215,6 +219,7 @@ impl TowerOptions {
             lambda,
             gain,
             ridge,
+            max_loss,
             weight_prior,
             selection,
             budget,
@@ -231,6 +236,7 @@ impl TowerOptions {
             ("lambda", lambda.is_some()),
             ("gain", gain.is_some()),
             ("ridge", ridge.is_some()),
+            ("max_loss", max_loss.is_some()),
             ("weight_prior", weight_prior.is_some()),
             ("selection", selection.is_some()),
             ("budget", budget.is_some()),

@@ -14,7 +14,7 @@ use super::plans::Scene;
 use super::site::{Site, both};
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
-use crate::onnx::{Graph, Model, Outputs, Patch, Plan, Selection};
+use crate::onnx::{Graph, Modality, Model, Outputs, Patch, Plan, Selection};
 use crate::report::{BeforeAfter, ConceptPart, Control, Edit, EditedFile, EditedLayer, FileId, Report};
 use crate::safeground::Evaluation;
 
@@ -89,6 +89,7 @@ impl Editing<'_> {
         };
         timing.lap("evaluate_controls");
 
+        notes.extend(stored(edits));
         let files = targets.iter().enumerate().map(|(index, target)| EditedFile {
             towers: edits.iter().filter(|edit| edit.file == index).map(|edit| edit.site.modality()).collect(),
             model: FileId { path: models[index].path().to_owned(), sha256: models[index].sha256().to_owned() },
@@ -152,12 +153,46 @@ impl Editing<'_> {
     }
 }
 
+/// A word on embeddings that were stored before the edit.
+fn stored(edits: &[TowerEdit]) -> Option<String> {
+    let edited = |tower| edits.iter().any(|edit| edit.site.modality() == tower);
+    match (edited(Modality::Text), edited(Modality::Vision)) {
+        (true, false) => Some(
+            "stored image embeddings stay valid, the vision tower is as it was; stored text embeddings must be made anew"
+                .to_owned(),
+        ),
+        (false, true) => Some(
+            "stored image embeddings (an index) must be made anew with the edited vision tower; stored text embeddings stay valid"
+                .to_owned(),
+        ),
+        (true, true) => Some("stored embeddings of texts and of images must be made anew, both towers are edited".to_owned()),
+        (false, false) => None,
+    }
+}
+
 /// The metrics, all over the same quadruplets.
 #[derive(Default)]
 struct Measured {
     evaluation: Option<BeforeAfter<Evaluation>>,
     controls: Vec<Control>,
     quadruplets: usize,
+}
+
+/// A report of edits that are not carried out.
+pub fn preview(runner: Runner, data: &Data, edits: &[TowerEdit], notes: Vec<String>) -> Report {
+    Report {
+        files: vec![],
+        calibration_pairs: data.calibration.rows.len(),
+        evaluation_quadruplets: 0,
+        edit: changes(edits, &[]),
+        evaluation: None,
+        controls: vec![],
+        verdict: None,
+        aims: vec![],
+        notes,
+        runtime: runner.runtime.place().clone(),
+        timing_s: vec![],
+    }
 }
 
 /// What was changed, layer by layer.

@@ -55,8 +55,8 @@ impl ModelFiles {
 pub struct Job {
     /// The input.
     pub model: ModelFiles,
-    /// Where the edited file goes, or the folder for two.
-    pub output: PathBuf,
+    /// Where the edited file goes, or the folder for two; without it nothing is written, only told.
+    pub output: Option<PathBuf>,
     /// Where the patch goes, or the folder for two.
     pub patch: Option<PathBuf>,
     /// Whether existing outputs are replaced, and an edited model is edited again.

@@ -8,7 +8,7 @@ use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::choose::choose;
 use super::data::Data;
-use super::edit::Editing;
+use super::edit::{Editing, preview};
 use super::evaluate::embed;
 use super::files::{apart, check_plain};
 use super::job::{Controls, Destination, Job};
@@ -32,9 +32,11 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let models = inputs.iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
     let mut outputs =
         Outputs::new(job.force).beside(job.config.files().into_iter().chain(job.scores.clone()).collect());
-    let destination =
-        Destination { model: &job.model, output: &job.output, patch: job.patch.as_deref(), force: job.force };
-    let targets = destination.plan(&models, &mut outputs)?;
+    let targets = match &job.output {
+        Some(output) => Destination { model: &job.model, output, patch: job.patch.as_deref(), force: job.force }
+            .plan(&models, &mut outputs)?,
+        None => vec![],
+    };
     let targeted = targets.iter().flat_map(|target| std::iter::once(&target.output).chain(&target.patch));
     apart(targeted.chain(&job.scores_out))?;
     if let Some(scores) = &job.scores_out {
@@ -70,6 +72,13 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         // In the order of the files, as patches and reports are.
         edits.sort_by_key(|edit| edit.file);
         timing.lap("calibrate");
+    }
+    if job.output.is_none() {
+        notes.push("a dry run: nothing was written, and nothing measured on evaluation data".to_owned());
+        outputs.publish()?;
+        let mut report = preview(runner, &data, &edits, notes);
+        (report.aims, report.timing_s) = (aims, timing.finish());
+        return Ok(report);
     }
     let on = split.as_ref().and_then(|split| data.on(split));
     let before = on.zip(both(&sites)).map(|(on, towers)| embed(runner, towers, on, "before")).transpose()?;

@@ -18,8 +18,12 @@ pub struct Aim {
     pub role: String,
     /// Its node.
     pub node: String,
-    /// How well held-out unsafe samples can be told there, by concept; `None` stands for all.
-    pub separation: Vec<(Option<String>, Separation)>,
+    /// How well held-out unsafe samples can be told there; `None` if there are too few pairs.
+    pub separation: Option<Separation>,
+    /// The same by concept.
+    pub by_concept: Vec<(String, Separation)>,
+    /// The same by style.
+    pub by_style: Vec<(String, Separation)>,
     /// Points of recall@1 (safe text to safe images) and of PS that a setting may lose.
     pub limit: f64,
     /// The pairs as the model embeds them.
@@ -59,9 +63,11 @@ impl Aim {
     /// As JSON.
     pub fn to_json(&self) -> Value {
         let mut value = json!(self);
-        let concepts = self.separation.iter().filter_map(|(concept, found)| Some((concept.clone()?, json!(found))));
-        let all = self.separation.iter().find(|(concept, _)| concept.is_none()).map(|(_, found)| found);
-        value["separation"] = json!({"all": all, "by_concept": Value::Object(concepts.collect())});
+        let object = |groups: &[(String, Separation)]| {
+            Value::Object(groups.iter().map(|(name, found)| (name.clone(), json!(found))).collect())
+        };
+        value["by_concept"] = object(&self.by_concept);
+        value["by_style"] = object(&self.by_style);
         value["chosen"] = json!(self.chosen.map(|[gain, ridge]| json!({"gain": gain, "ridge": ridge})));
         value["sentence"] = json!(self.sentence());
         value
@@ -74,7 +80,7 @@ impl Aim {
         let (Some(before), Some([gain, ridge])) = (&self.before, self.chosen) else { return out };
         let _ = writeln!(
             out,
-            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and Ts-Vs R@1 may be lost\n    gain  negated{:>9}{:>9}{:>9}{:>11}{:>11}",
+            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and Ts-Vs R@1 may be lost\n    gain  changed{:>9}{:>9}{:>9}{:>11}{:>11}",
             self.limit, "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1"
         );
         let curve = self.curve.iter().filter(|point| point.ridge.to_bits() == ridge.to_bits());
@@ -93,7 +99,7 @@ impl Aim {
     /// Whether it can work, in a sentence.
     pub fn sentence(&self) -> String {
         let Self { tower, role, .. } = self;
-        let Some((_, all)) = self.separation.iter().find(|(concept, _)| concept.is_none()) else {
+        let Some(all) = &self.separation else {
             return format!("Whether unsafe content shows in the {tower} tower's {role} cannot be told.");
         };
         let Separation { d_prime, auc, auc_interval: [low, high], .. } = all;
@@ -103,12 +109,10 @@ impl Aim {
                 "Unsafe content hardly shows in the {tower} tower's {role}: {figures}. Aimed negation cannot do much here."
             );
         }
-        let hidden: Vec<String> = self
-            .separation
-            .iter()
-            .filter_map(|(concept, separation)| Some((concept.as_ref()?, separation)))
+        let groups = self.by_concept.iter().chain(&self.by_style);
+        let hidden: Vec<String> = groups
             .filter(|(_, separation)| !visible(separation))
-            .map(|(concept, separation)| format!("'{concept}' (AUC {:.3})", separation.auc))
+            .map(|(name, separation)| format!("'{name}' (AUC {:.3})", separation.auc))
             .collect();
         let but = match hidden.is_empty() {
             true => String::new(),

@@ -72,6 +72,9 @@ impl Report {
             row(out, &format!("{name} R@1"), &|evaluation| evaluation.retrieval.entries()[index].1.at_1);
             row(out, &format!("{name} R@10"), &|evaluation| evaluation.retrieval.entries()[index].1.at_10);
         }
+        for (index, (name, _)) in before.retrieval.firsts().into_iter().enumerate() {
+            row(out, name, &|evaluation| evaluation.retrieval.firsts()[index].1);
+        }
         if before.zero_shot.is_some() {
             out.push_str("Zero-shot classification\n");
             row(out, "top-1", &|evaluation| evaluation.zero_shot.map_or(0.0, |accuracy| accuracy.top1));

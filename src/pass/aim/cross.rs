@@ -1,5 +1,7 @@
 //! Cross-validation: what aimed edits do to calibration pairs that they were not made from, by algebra alone.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
@@ -67,20 +69,22 @@ impl<'a> Crossing<'a> {
         })
     }
 
-    /// How well unsafe samples are told, over all and by concept; `concepts` names them, `of_pair` numbers all calibration
-    /// pairs'.
-    pub fn separation(&self, concepts: &[String], of_pair: &[usize]) -> Vec<(Option<String>, Separation)> {
+    /// How well unsafe samples are told: over all, and in each group that pairs name, in the order of names.
+    pub fn separation(
+        &self,
+        group: impl Fn(usize) -> Option<String>,
+    ) -> (Option<Separation>, Vec<(String, Separation)>) {
         let [safe, not_safe] = self.values();
-        let of = |wanted: Option<usize>| {
-            let taken = |values: &[f64]| -> Vec<f64> {
-                let pairs = self.pairs.iter().zip(values);
-                pairs.filter(|(pair, _)| wanted.is_none_or(|own| of_pair[**pair] == own)).map(|(_, v)| *v).collect()
-            };
-            Separation::of(&taken(&safe), &taken(&not_safe))
-        };
-        let all = of(None).map(|separation| (None, separation));
-        let apart = concepts.iter().enumerate().filter_map(|(k, name)| Some((Some(name.clone()), of(Some(k))?)));
-        all.into_iter().chain(apart.filter(|_| concepts.len() > 1)).collect()
+        let mut groups = BTreeMap::<String, [Vec<f64>; 2]>::new();
+        for ((&pair, &a), &b) in self.pairs.iter().zip(&safe).zip(&not_safe) {
+            if let Some(name) = group(pair) {
+                let sides = groups.entry(name).or_default();
+                sides[0].push(a);
+                sides[1].push(b);
+            }
+        }
+        let apart = groups.into_iter().filter_map(|(name, [a, b])| Some((name, Separation::of(&a, &b)?)));
+        (Separation::of(&safe, &not_safe), apart.collect())
     }
 
     /// Measures settings on held-out pairs; the first is the model as it is. `own` are the embeddings of all calibration

@@ -84,8 +84,6 @@ fn last(site: &Site) -> Result<Linear, Error> {
     })
 }
 
-/// Points of recall@1 and of PS that a setting may lose.
-const LIMIT: f64 = 2.0;
 /// Where nothing can be cross-validated.
 const USUAL: aim::Aim = aim::Aim { gain: 2.5, ridge: 0.3 };
 /// Rounding that a limit forgives.
@@ -175,8 +173,10 @@ impl<'a> Aiming<'a, '_> {
             tower,
             role: layer.role.clone(),
             node: layer.node.clone(),
-            separation: vec![],
-            limit: LIMIT,
+            separation: None,
+            by_concept: vec![],
+            by_style: vec![],
+            limit: trial.plan.aimed.max_loss,
             before: None,
             curve: vec![],
             chosen: None,
@@ -184,8 +184,9 @@ impl<'a> Aiming<'a, '_> {
         let Some(crossing) = Crossing::new(&trial.inputs, pairs).map_err(|source| failed(layer, source))? else {
             return Ok(aim);
         };
-        let (concepts, of_pair) = self.data.concepts();
-        aim.separation = crossing.separation(&concepts, &of_pair);
+        let rows = &self.data.calibration.rows;
+        (aim.separation, aim.by_concept) = crossing.separation(|pair| rows[pair].concept.clone());
+        aim.by_style = crossing.separation(|pair| rows[pair].style.clone()).1;
         let (own, other) = if tower == Modality::Text { (text, vision) } else { (vision, text) };
         if let Some((own, other)) = own.as_ref().zip(other.as_ref()) {
             let (before, curve) = crossing.curve(
@@ -226,7 +227,7 @@ impl<'a> Aiming<'a, '_> {
                     best.push((index, aim, 0.0));
                 }
                 (.., Some(before)) => {
-                    let point = pick(before, &aim.curve);
+                    let point = pick(before, &aim.curve, trial.plan.aimed.max_loss);
                     best.extend(
                         point.map(|point| (index, aim::Aim { gain: point.gain, ridge: point.ridge }, point.GS)),
                     );
@@ -237,10 +238,11 @@ impl<'a> Aiming<'a, '_> {
             let found: Vec<String> = looked.iter().map(report::Aim::sentence).collect();
             return Err(Error::Conflict {
                 reason: format!(
-                    "no setting of aimed negation does any good without losing more than {LIMIT} points of recall@1 or of PS on held-out calibration pairs. {}",
+                    "no setting does any good without losing more than {} points of recall@1 or of PS on held-out calibration pairs. {}",
+                    few(looked.iter().map(|aim| aim.limit)),
                     found.join(" ")
                 ),
-                help: "choose another --preset; or say --gain and --ridge, which are then not checked",
+                help: "choose another --preset, allow more with --max-loss, or say --gain and --ridge, which are then not checked",
             });
         }
         if !self.all {
@@ -339,8 +341,8 @@ fn settings(aimed: &Aimed) -> Vec<aim::Aim> {
 }
 
 /// The setting with the most GS within the limits, if it betters the model; of equal ones the one that negates least.
-fn pick(before: &AimPoint, curve: &[AimPoint]) -> Option<AimPoint> {
-    let kept = |lost: f64| lost <= LIMIT + ROUNDING;
+fn pick(before: &AimPoint, curve: &[AimPoint], limit: f64) -> Option<AimPoint> {
+    let kept = |lost: f64| lost <= limit + ROUNDING;
     let fits = |point: &&AimPoint| {
         kept(before.PS - point.PS) && kept(before.recall - point.recall) && point.GS > before.GS + ROUNDING
     };
