@@ -18,6 +18,7 @@ const GRIDS: &str = "sweep:
   vision:
     - {layers: fc2, score: dataset, std: false, tau: [0.1, 0.3], alpha: [-1, 0]}
     - {layers: [fc2, 'fc2[..]'], tau: 0.1}
+    - {method: [aimed, steer], gain: [1.5, 3], ridge: 0.3}
 ";
 
 /// A small set with zero-shot images that name their split, and grids.
@@ -56,10 +57,13 @@ fn options(sweep: &Value, id: &Value) -> String {
     let edits = sweep["edits"].as_array().unwrap();
     let mut recipe = edits.iter().find(|edit| edit["id"] == id).unwrap()["recipe"].clone();
     let entries = recipe.as_object_mut().unwrap();
-    let ratio = ["pairwise", "dataset"].contains(&entries["score"].as_str().unwrap());
-    for unused in if ratio { ["epsilon", "lambda", "gain"].as_slice() } else { ["epsilon", "std"].as_slice() } {
-        entries.remove(*unused);
-    }
+    let unused: &[&str] = match entries.get("score").map(|score| score.as_str().unwrap()) {
+        Some("pairwise" | "dataset") => &["epsilon", "lambda", "gain"],
+        Some(_) => &["epsilon", "std"],
+        None => &["layers"],
+    };
+    unused.iter().for_each(|unused| _ = entries.remove(*unused));
+    entries.retain(|_, value| !value.is_null());
     recipe.to_string()
 }
 
@@ -109,14 +113,14 @@ fn its_numbers_and_its_file_are_those_of_rewrite() {
     let sweep = swept(&small, &args);
     let edits = sweep["edits"].as_array().unwrap();
     let outcome = |id: &str| edits.iter().find(|edit| edit["id"] == id).unwrap();
-    assert_eq!(edits.len(), 11);
+    assert_eq!(edits.len(), 15);
     assert_eq!(outcome("t5")["outcome"], "impossible");
     assert!(outcome("t5")["why"].as_str().unwrap().contains("selected"), "{}", outcome("t5"));
     let same: Vec<&Value> = edits.iter().filter(|edit| edit["outcome"] == "same").collect();
     assert_eq!((same.len(), same[0]["tower"].as_str()), (1, Some("vision")));
     let points = sweep["points"].as_array().unwrap();
-    assert_eq!(points.len(), (1 + 4) * (1 + 5));
-    assert_eq!(sweep["runs"]["validation"], 9);
+    assert_eq!(points.len(), (1 + 4) * (1 + 9));
+    assert_eq!(sweep["runs"]["validation"], 13);
     assert_eq!(sweep["data"]["validation"], json!({"quadruplets": 32, "zero_shot_images": 24}));
     assert_eq!(sweep["data"]["evaluation"], json!({"quadruplets": 40, "zero_shot_images": 36}));
 
@@ -180,9 +184,9 @@ fn frontiers_are_chosen_on_validation_and_reported_on_evaluation() {
     let of = sweep["reach"]["of"].as_array().unwrap();
     assert_eq!(
         of.iter().map(|row| row["score"].as_str()).collect::<Vec<_>>(),
-        [Some("dataset"), Some("energy-contrast"), Some("pairwise"), None]
+        [Some("aimed"), Some("dataset"), Some("energy-contrast"), Some("pairwise"), Some("steer"), None]
     );
-    let whole = of[3]["best"].as_array().unwrap();
+    let whole = of[5]["best"].as_array().unwrap();
     for (index, loss) in sweep["reach"]["losses"].as_array().unwrap().iter().enumerate() {
         let left = points[0]["validation"]["zero_shot"].as_f64().unwrap() - loss.as_f64().unwrap();
         let kept = points.iter().filter(|point| point["validation"]["zero_shot"].as_f64().unwrap() >= left);

@@ -125,6 +125,9 @@ impl RecipeArgs {
                 concepts: said(&self.concepts, tower),
                 length: None,
             };
+            // What is said of both towers means the one that is edited.
+            let own =
+                if own.edit == Some(false) { TowerOptions { edit: own.edit, ..TowerOptions::default() } } else { own };
             *options = own.or(std::mem::take(options));
         }
         config

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub mod beside;
 pub mod external;
 pub mod reference;
 

@@ -3,7 +3,7 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::AimedPlan;
-use crate::onnx::Modality;
+use crate::onnx::{Graph, Modality};
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::Measuring;
@@ -107,8 +107,47 @@ impl Inputs {
 /// Samples of each side that are embedded to see what follows a layer.
 const PROBE: usize = 16;
 
-/// Embeddings of some calibration pairs as the graph gives them.
+/// The tower as it ends before it divides embeddings by their length, if it does.
+fn unnormalised<'m>(site: &Site<'m>) -> Site<'m> {
+    let graph = site.graph;
+    let mut value = site.tower.embedding.as_str();
+    while let Some(node) = graph.producer(value) {
+        let first = node.input.first().map_or("", String::as_str);
+        match node.op_type.as_str() {
+            "Identity" => value = first,
+            "LpNormalization" => value = first,
+            // A length is made from what it divides.
+            "Div" if node.input.get(1).is_some_and(|divisor| made_from(graph, divisor, first)) => value = first,
+            _ => break,
+        }
+    }
+    let mut tower = site.tower.clone();
+    tower.embedding = value.to_owned();
+    Site { graph, tower, layers: vec![], opaque: vec![] }
+}
+
+/// Whether a few nodes lead from one value to another.
+fn made_from(graph: &Graph, value: &str, source: &str) -> bool {
+    let (mut pending, mut seen) = (vec![value], 0);
+    while let Some(value) = pending.pop() {
+        if value == source {
+            return true;
+        }
+        seen += 1;
+        if seen > NEAR {
+            return false;
+        }
+        pending.extend(graph.producer(value).into_iter().flat_map(|node| node.input.iter().map(String::as_str)));
+    }
+    false
+}
+
+/// Values that are looked at between an embedding and its length.
+const NEAR: usize = 32;
+
+/// Embeddings of some calibration pairs as the graph gives them, before it normalises them.
 fn raw(runner: Runner, data: &Data, site: &Site, rows: &[usize]) -> Result<[Array2<f32>; 2], Error> {
+    let site = &unnormalised(site);
     data.with_pairs(site.modality(), rows, |pairs| {
         let embedder = Embedder::new(runner, site, pairs.safe)?;
         let tower = site.modality();

@@ -210,7 +210,9 @@ impl<'a> Tower<'a> {
             Planned::Aimed(plan) => {
                 let (_, inputs) = self.inputs.iter().find(|(own, _)| own.is(&plan.layer)).expect("each layer was run");
                 let pairs: Vec<usize> = (0..inputs.finite.len()).filter(|&pair| inputs.finite[pair]).collect();
-                let [gain, ridge] = [plan.aimed.gain, plan.aimed.ridge].map(|said| said.expect("a grid says it"));
+                let gain = plan.aimed.gain.expect("a grid says it");
+                // Steering has none.
+                let ridge = plan.aimed.ridge.unwrap_or(0.0);
                 edit(plan, inputs, &pairs, Aim { gain, ridge }, controls, notes)
             }
         }
