@@ -126,6 +126,11 @@ fn models_of_other_exporters_and_precisions() {
             assert_eq!((layers.len(), layers[0]["tower"].as_str()), (1, Some(tower)), "{name}");
             let aim = &report["aim"][0];
             assert_eq!(aim["curve"].as_array().unwrap().len(), 1, "{name}: {}", report["notes"]);
+            assert!(
+                !report["notes"].to_string().contains("does not embed as was foretold"),
+                "{name}: {}",
+                report["notes"]
+            );
             check_files(&model, &edited, &patch, folder.path());
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
+use super::change::Change;
 use super::inputs::Inputs;
 use crate::config::MethodName;
 use crate::onnx::Modality;
@@ -12,7 +13,7 @@ use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::report::AimPoint;
 use crate::safeground::{Embeddings, Preference, Quadruplets, outcomes, recall};
-use crate::uwm::aim::{Aim, Detector, Fit, Moments, Separation, negate};
+use crate::uwm::aim::{Aim, Detector, Fit, Moments, Separation};
 use crate::uwm::{self, Side};
 
 /// Parts of the pairs, each held out once.
@@ -155,26 +156,12 @@ impl<'a> Crossing<'a> {
 
     /// The embeddings of each fold as the edit made from the others changes them, and how many elements that changes.
     fn edited(&self, own: &[Array2<f32>; 2], method: MethodName, aim: Aim) -> ([Array2<f32>; 2], usize) {
-        let Inputs { rows, weight, negated, .. } = self.inputs;
         let of_fold = |(fold, (moments, detector)): (usize, &(Moments, Detector))| {
-            let mut change = Array2::<f32>::zeros(weight.dim());
-            let changed = match method {
-                MethodName::Steer => {
-                    let moved = detector.mu.mapv(|value| (-aim.gain * value) as f32).insert_axis(Axis(1));
-                    change = moved.dot(&detector.v.mapv(|value| value as f32).insert_axis(Axis(0)));
-                    weight.len()
-                }
-                _ => {
-                    let positions = negate(weight, negated, moments, detector, aim);
-                    for &position in &positions {
-                        let at = [position as usize / weight.ncols(), position as usize % weight.ncols()];
-                        change[at] = (negated[at] - weight[at]) as f32;
-                    }
-                    positions.len()
-                }
-            };
+            let change = Change::make(method, self.inputs, moments, detector, aim);
+            let difference = change.difference(self.inputs);
             let pairs: Vec<usize> = fold_of(self.pairs, fold).map(|(_, pair)| pair).collect();
-            (changed, rows.each_ref().map(|side| side.select(Axis(0), &pairs).dot(&change.t())))
+            let moved = |side: &Array2<f32>| side.select(Axis(0), &pairs).dot(&difference.t());
+            (change.positions.len(), self.inputs.rows.each_ref().map(moved))
         };
         let folds: Vec<_> = self.folds.par_iter().enumerate().map(of_fold).collect();
         let mut edited = own.clone();

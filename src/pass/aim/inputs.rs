@@ -3,7 +3,8 @@
 use ndarray::{Array2, Axis, concatenate};
 
 use super::AimedPlan;
-use crate::onnx::{Graph, Modality};
+use super::change::Change;
+use crate::onnx::{Graph, Modality, Replaced, Selection};
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::Measuring;
@@ -81,13 +82,13 @@ impl Inputs {
     /// If data or runtime fail.
     pub fn embeddings(&self, runner: Runner, data: &Data, plan: &AimedPlan) -> Result<Option<[Array2<f32>; 2]>, Error> {
         let site = plan.site;
-        let probe: Vec<usize> = (0..self.finite.len()).filter(|&row| self.finite[row]).take(PROBE).collect();
+        let probe = self.probe();
         if probe.is_empty() {
             return Ok(None);
         }
         let weight = self.weight.mapv(|value| value as f32);
         let outputs = |side: &Array2<f32>| side.dot(&weight.t());
-        let seen = raw(runner, data, site, &probe)?;
+        let seen = raw(runner, data, site, &probe, None)?;
         let both = |parts: [Array2<f32>; 2]| {
             concatenate(Axis(0), &[parts[0].view(), parts[1].view()]).map(|rows| rows.mapv(f64::from)).ok()
         };
@@ -99,8 +100,46 @@ impl Inputs {
                 let bias = bias.mapv(|value| value as f32);
                 Some(self.rows.each_ref().map(|side| outputs(side) + &bias))
             }
-            Some(Ahead::Each) => Some(raw(runner, data, site, &(0..self.finite.len()).collect::<Vec<_>>())?),
+            Some(Ahead::Each) => Some(raw(runner, data, site, &(0..self.finite.len()).collect::<Vec<_>>(), None)?),
         })
+    }
+
+    /// How alike the embeddings of a few samples by the changed tower are to those that follow from `embeddings`, those of
+    /// the tower as it is: the smallest cosine; `None` where one is not defined or the change cannot be tried.
+    ///
+    /// # Errors
+    /// If data or runtime fail.
+    pub fn foretold(
+        &self,
+        runner: Runner,
+        data: &Data,
+        plan: &AimedPlan,
+        embeddings: &[Array2<f32>; 2],
+        change: &Change,
+    ) -> Result<Option<f64>, Error> {
+        let probe = self.probe();
+        let Change { update, positions } = change.clone();
+        let selection = Selection { layer: plan.layer.clone(), update, positions };
+        let Some(weights) = Replaced::new(plan.site.graph.model, &[selection])? else { return Ok(None) };
+        let seen = raw(runner, data, plan.site, &probe, Some(&weights))?;
+        let difference = change.difference(self);
+        let mut least = f64::INFINITY;
+        for ((inputs, before), seen) in self.rows.iter().zip(embeddings).zip(&seen) {
+            let foretold = before.select(Axis(0), &probe) + inputs.select(Axis(0), &probe).dot(&difference.t());
+            for (a, b) in foretold.rows().into_iter().zip(seen.rows()) {
+                let cosine = f64::from(a.dot(&b)) / (f64::from(a.dot(&a)).sqrt() * f64::from(b.dot(&b)).sqrt());
+                if !cosine.is_finite() {
+                    return Ok(None);
+                }
+                least = least.min(cosine);
+            }
+        }
+        Ok(Some(least))
+    }
+
+    /// A few pairs.
+    fn probe(&self) -> Vec<usize> {
+        (0..self.finite.len()).filter(|&row| self.finite[row]).take(PROBE).collect()
     }
 }
 
@@ -146,10 +185,16 @@ fn made_from(graph: &Graph, value: &str, source: &str) -> bool {
 const NEAR: usize = 32;
 
 /// Embeddings of some calibration pairs as the graph gives them, before it normalises them.
-fn raw(runner: Runner, data: &Data, site: &Site, rows: &[usize]) -> Result<[Array2<f32>; 2], Error> {
+fn raw(
+    runner: Runner,
+    data: &Data,
+    site: &Site,
+    rows: &[usize],
+    weights: Option<&Replaced>,
+) -> Result<[Array2<f32>; 2], Error> {
     let site = &unnormalised(site);
     data.with_pairs(site.modality(), rows, |pairs| {
-        let embedder = Embedder::new(runner, site, pairs.safe)?;
+        let embedder = Embedder::with(runner, site, weights, pairs.safe)?;
         let tower = site.modality();
         let safe = embedder.raw(&format!("embedding {tower}, safe"), pairs.safe)?;
         Ok([safe, embedder.raw(&format!("embedding {tower}, unsafe"), pairs.not_safe)?])
@@ -171,5 +216,5 @@ pub fn embedded(
         return Ok(None);
     }
     let all: Vec<usize> = (0..data.calibration.rows.len()).collect();
-    raw(runner, data, site, &all).map(Some)
+    raw(runner, data, site, &all, None).map(Some)
 }

@@ -1,13 +1,13 @@
 //! Aimed negation: the last linear layer of a tower, its elements chosen together, how far by cross-validation.
 
+mod change;
 mod cross;
 mod inputs;
-
-use std::sync::Arc;
 
 use ndarray::Array2;
 use serde_json::json;
 
+use change::Change;
 use cross::{Crossing, moments};
 pub use inputs::Inputs;
 use inputs::embedded;
@@ -22,9 +22,9 @@ use super::site::Site;
 use super::tower_edit::TowerEdit;
 use crate::config::{Aimed, GAINS, MethodName, RIDGES};
 use crate::few::few;
-use crate::onnx::{Linear, Modality, RankOne, Selection, Update};
+use crate::onnx::{Linear, Modality, Selection};
 use crate::report::{self, AimPoint, ControlKind};
-use crate::uwm::aim::{self, Detector, Fit, Moments, negate};
+use crate::uwm::aim::{self, Detector, Fit, Moments};
 use crate::uwm::{self, Undefined};
 
 /// A tower that may be edited by aimed negation.
@@ -84,6 +84,8 @@ fn last(site: &Site) -> Result<Linear, Error> {
     })
 }
 
+/// Cosine from which on an embedding is the one that was foretold; codes and short floats are not exact.
+const SAME: f64 = 0.98;
 /// Where nothing can be cross-validated.
 const USUAL: aim::Aim = aim::Aim { gain: 2.5, ridge: 0.3 };
 /// Rounding that a limit forgives.
@@ -154,11 +156,24 @@ impl<'a> Aiming<'a, '_> {
             looked.push(self.look(trial, &embeddings, &pairs)?);
         }
         let chosen = self.choose(&trials, &mut looked, notes)?;
-        let edits = chosen.into_iter().map(|(trial, aim)| {
-            let Trial { plan, inputs, .. } = &trials[trial];
-            edit(plan, inputs, &pairs, aim, self.controls, notes)
-        });
-        Ok((edits.collect::<Result<_, _>>()?, looked))
+        let mut edits = vec![];
+        for (trial, aim) in chosen {
+            let Trial { plan, inputs, embeddings } = &trials[trial];
+            let edit = edit(plan, inputs, &pairs, aim, self.controls, notes)?;
+            if let Some(embeddings) = embeddings {
+                let change = Change { update: edit.update.clone(), positions: edit.choice.positions[0].clone() };
+                let as_foretold = inputs.foretold(self.runner, self.data, plan, embeddings, &change)?;
+                if as_foretold.is_none_or(|cosine| cosine < SAME) {
+                    notes.push(format!(
+                        "the edited {} tower does not embed as was foretold (cosine {}): the figures for held-out pairs do not hold, go by the evaluation",
+                        plan.site.modality(),
+                        as_foretold.map_or("not defined".to_owned(), |cosine| format!("{cosine:.3}"))
+                    ));
+                }
+            }
+            edits.push(edit);
+        }
+        Ok((edits, looked))
     }
 
     /// What can be said of a layer beforehand.
@@ -280,20 +295,9 @@ pub fn edit<'a>(
     let moments = moments(inputs, pairs);
     let fit = Fit::usual(weight.ncols(), pairs.len());
     let fitted = Detector::fit(&moments, weight, fit).map_err(|source| failed(&plan.layer, source))?;
-    let selection = |moments: &Moments, detector: &Detector| match plan.aimed.method {
-        MethodName::Steer => Selection {
-            layer: plan.layer.clone(),
-            update: Update::RankOne(Arc::new(RankOne {
-                left: (&detector.mu * aim.gain).to_vec(),
-                right: detector.v.to_vec(),
-            })),
-            positions: (0..weight.len() as u32).collect(),
-        },
-        _ => Selection {
-            layer: plan.layer.clone(),
-            update: Update::Multiply(-1.0),
-            positions: negate(weight, &inputs.negated, moments, detector, aim),
-        },
+    let selection = |moments: &Moments, detector: &Detector| {
+        let Change { update, positions } = Change::make(plan.aimed.method, inputs, moments, detector, aim);
+        Selection { layer: plan.layer.clone(), update, positions }
     };
     let own = selection(&moments, &fitted);
     if own.positions.is_empty() {
