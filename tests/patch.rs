@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::external::patch_for;
+use common::external::{patch_for, steering_patch_for};
 use common::{MODEL, Small, root};
 use proptest::prelude::*;
 use prost::Message;
@@ -266,10 +266,15 @@ proptest! {
         cut in prop::option::of(any::<prop::sample::Index>()),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
         header in any::<bool>(),
+        steered in any::<bool>(),
     ) {
         let model = root("tests/fixtures/reference/vision_model.onnx");
-        static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
-        let mut bytes = BYTES.get_or_init(|| patch_for(&root("tests/fixtures/reference/vision_model.onnx")).to_bytes()).clone();
+        static BYTES: std::sync::OnceLock<[Vec<u8>; 2]> = std::sync::OnceLock::new();
+        let both = BYTES.get_or_init(|| {
+            let model = root("tests/fixtures/reference/vision_model.onnx");
+            [patch_for(&model).to_bytes(), steering_patch_for(&model).to_bytes()]
+        });
+        let mut bytes = both[usize::from(steered)].clone();
         // The header's text is most of it, and gets digits and letters, so that more of it parses.
         for (index, value) in changes {
             let at = index.index(bytes.len());

@@ -5,12 +5,13 @@ mod zoo;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message;
 use uwm_onnx::onnx::proto::tensor_proto::DataType;
 use uwm_onnx::onnx::proto::{ModelProto, TensorProto};
-use uwm_onnx::onnx::{Graph, Hints, Modality, Model, Patch, Selection, Update, diff};
+use uwm_onnx::onnx::{Graph, Hints, Modality, Model, Patch, RankOne, Selection, Update, diff};
 use uwm_onnx::pass::{ApplyJob, Site, apply, revert, verify};
 use zoo::{Form, Grid, Home, Spec, Storage, WEIGHT};
 
@@ -128,6 +129,15 @@ fn negated(spec: &Spec, old: &[u8], r: usize, c: usize) -> (Vec<u8>, bool) {
 
 /// The patch that changes chosen elements of the only layer.
 fn patch(path: &Path, choose: &[prop::sample::Index], alpha: f64) -> Patch {
+    try_patch(path, choose, |_| Update::Multiply(alpha)).unwrap()
+}
+
+/// The same with what is made of the layer's shape.
+fn try_patch(
+    path: &Path,
+    choose: &[prop::sample::Index],
+    update: impl Fn([usize; 2]) -> Update,
+) -> Result<Patch, uwm_onnx::onnx::Error> {
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
     let site = Site::find(&graph, &Hints::default()).unwrap().pop().unwrap();
@@ -137,12 +147,8 @@ fn patch(path: &Path, choose: &[prop::sample::Index], alpha: f64) -> Patch {
     let mut positions: Vec<u32> = choose.iter().map(|index| index.index(elements) as u32).collect();
     positions.sort_unstable();
     positions.dedup();
-    Patch::make(
-        &model,
-        &[Selection { layer, update: Update::Multiply(alpha), positions }],
-        serde_json::json!({"test": true}),
-    )
-    .unwrap()
+    let update = update(layer.weight.shape);
+    Patch::make(&model, &[Selection { layer, update, positions }], serde_json::json!({"test": true}))
 }
 
 fn job(folder: &Path, output: &str, provenance: bool) -> ApplyJob {
@@ -291,6 +297,65 @@ proptest! {
                 prop_assert!((new - old * alpha as f32).abs() <= relative * (old * alpha as f32).abs() * 1.01);
             }
         }
+        std::fs::create_dir(folder.join("back")).unwrap();
+        revert(&folder.join("safe.onnx"), &folder.join("edit.uwm"), &folder.join("back/m.onnx"), false, &|| false).unwrap();
+        for (name, bytes) in files(&folder.join("back")) {
+            prop_assert_eq!(&before[&name], &bytes, "{} is not what it was", name);
+        }
+    }
+
+    #[test]
+    fn an_outer_product_is_taken_off_rounded_once_and_put_back(
+        spec in specs(),
+        choose in prop::collection::vec(any::<prop::sample::Index>(), 1..24),
+        seed in any::<u64>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        spec.write(&folder.join("m.onnx"));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut some = |count| (0..count).map(|_| rng.f64() - 0.5).collect::<Vec<_>>();
+        let product = RankOne { left: some(spec.out), right: some(spec.inputs) };
+        let made = try_patch(&folder.join("m.onnx"), &choose, |_| Update::RankOne(Arc::new(product.clone())));
+        if !matches!(spec.form, Form::Float(_)) {
+            prop_assert!(made.unwrap_err().to_string().contains("cannot take any value"));
+            return Ok(());
+        }
+        let patch = made.unwrap();
+        let bytes = patch.to_bytes();
+        prop_assert_eq!(Patch::from_bytes(&bytes).unwrap().to_bytes(), bytes.clone());
+        std::fs::write(folder.join("edit.uwm"), &bytes).unwrap();
+        let before = files(folder);
+        apply(&job(folder, "safe.onnx", true), &|| false).unwrap();
+
+        let read = |name: &str| {
+            let model = Model::open(&folder.join(name)).unwrap();
+            plain(folder, &ModelProto::decode(model.bytes().as_ref()).unwrap())
+        };
+        let (old, new) = (read("m.onnx"), read("safe.onnx"));
+        let value = |bytes: &[u8]| match spec.element() {
+            DataType::Float => f64::from(f32::from_le_bytes(bytes.try_into().unwrap())),
+            DataType::Double => f64::from_le_bytes(bytes.try_into().unwrap()),
+            DataType::Float16 => half::f16::from_le_bytes(bytes.try_into().unwrap()).to_f64(),
+            _ => half::bf16::from_le_bytes(bytes.try_into().unwrap()).to_f64(),
+        };
+        let nearest = |wanted: f64| match spec.element() {
+            DataType::Float => (wanted as f32).to_le_bytes().to_vec(),
+            DataType::Double => wanted.to_le_bytes().to_vec(),
+            DataType::Float16 => half::f16::from_f64(wanted).to_le_bytes().to_vec(),
+            _ => half::bf16::from_f64(wanted).to_le_bytes().to_vec(),
+        };
+        for position in 0..spec.out * spec.inputs {
+            let (o, i) = (position / spec.inputs, position % spec.inputs);
+            let index = spec.index(o, i);
+            let (was, is) = (element(spec.element(), &old, index), element(spec.element(), &new, index));
+            if !patch.layers[0].positions.contains(&(position as u32)) {
+                prop_assert_eq!(was, is);
+            } else if value(&was).is_finite() {
+                prop_assert_eq!(is, nearest(value(&was) - product.left[o] * product.right[i]));
+            }
+        }
+        prop_assert!(verify(&folder.join("safe.onnx"), &folder.join("m.onnx"), Some(&folder.join("edit.uwm"))).unwrap().holds());
         std::fs::create_dir(folder.join("back")).unwrap();
         revert(&folder.join("safe.onnx"), &folder.join("edit.uwm"), &folder.join("back/m.onnx"), false, &|| false).unwrap();
         for (name, bytes) in files(&folder.join("back")) {

@@ -101,7 +101,8 @@ impl LayerEdit {
     /// Changes the selected elements of `plain`, the tensor's bytes.
     ///
     /// # Errors
-    /// Those of [`Weight::open`]; [`Error::Tensor`] if codes are to get other values.
+    /// Those of [`Weight::open`]; [`Error::Tensor`] if codes are to get other values, or a float one that
+    /// is too large for it.
     pub fn apply(&self, model: &Model, plain: &mut [u8]) -> Result<Originals, Error> {
         let opened = self.weight.open(model)?;
         let element = opened.element;
@@ -123,7 +124,12 @@ impl LayerEdit {
                 Update::Multiply(alpha) => element.move_code(plain, index, opened.zero(stored), *alpha),
                 Update::RankOne(product) => {
                     let [o, i] = [position as usize / self.weight.shape[1], position as usize % self.weight.shape[1]];
-                    element.put(plain, index, element.get(plain, index) - product.left[o] * product.right[i]);
+                    let before = element.get(plain, index);
+                    element.put(plain, index, before - product.left[o] * product.right[i]);
+                    if before.is_finite() && !element.get(plain, index).is_finite() {
+                        let reason = format!("its element {position} would be beyond what {} can hold", element.name());
+                        return Err(model.unusable(&self.weight.initializer, reason));
+                    }
                     false
                 }
             };

@@ -3,10 +3,11 @@
 use prost::Message;
 use uwm_onnx::onnx::proto::tensor_proto::DataLocation;
 use uwm_onnx::onnx::proto::{ModelProto, StringStringEntryProto};
-use uwm_onnx::onnx::{Graph, Hints, Model, Patch, Selection, Update};
+use uwm_onnx::onnx::{Graph, Hints, Linear, Model, Patch, RankOne, Selection, Update};
 use uwm_onnx::pass::Site;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::root;
 
@@ -60,10 +61,23 @@ pub fn place(location: &str, offset: usize, length: usize) -> Vec<(&'static str,
 
 /// A patch that negates a few elements of every fc2 layer.
 pub fn patch_for(path: &Path) -> Patch {
+    patch_of(path, |_| Update::Multiply(-1.0))
+}
+
+/// A patch that gives the same elements other values.
+pub fn steering_patch_for(path: &Path) -> Patch {
+    patch_of(path, |[out, inputs]| {
+        let left = (0..out).map(|o| 0.01 * o as f64).collect();
+        Update::RankOne(Arc::new(RankOne { left, right: vec![0.25; inputs] }))
+    })
+}
+
+fn patch_of(path: &Path, update: impl Fn([usize; 2]) -> Update) -> Patch {
     let model = Model::open(path).unwrap();
     let graph = Graph::new(&model).unwrap();
     let layers =
         Site::find(&graph, &Hints::default()).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
-    let select = |layer| Selection { layer, update: Update::Multiply(-1.0), positions: vec![0, 95, 96, 1000] };
+    let select =
+        |layer: Linear| Selection { update: update(layer.weight.shape), layer, positions: vec![0, 95, 96, 1000] };
     Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::Value::Null).unwrap()
 }
