@@ -55,7 +55,7 @@ fn what_they_do_to_the_bundled_model() {
         let same = |point: &&Value| ["gain", "ridge"].iter().all(|name| point[name] == aim["chosen"][name]);
         let foretold = curve.iter().find(same).unwrap();
         assert!((number(&foretold["GS"]) - number(&after["GS"])).abs() < 6.0, "{preset}: {foretold} {after}");
-        for name in ["PS", "recall"] {
+        for name in ["PS", "recall_of_256"] {
             assert!(number(&aim["before"][name]) - number(&foretold[name]) <= 2.0 + 1e-9, "{foretold}");
         }
         assert!(aims.iter().all(|aim| aim["sentence"].as_str().unwrap().starts_with("Unsafe content shows in")));

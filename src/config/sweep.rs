@@ -58,7 +58,7 @@ pub struct Grid {
 /// How far a search moves unsafe content, where nothing is said.
 pub const GAINS: [f64; 11] = [1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0, 6.0];
 /// What a negation costs in a search, where nothing is said.
-pub const RIDGES: [f64; 3] = [0.1, 0.3, 1.0];
+pub const RIDGES: [f64; 4] = [0.03, 0.1, 0.3, 1.0];
 
 /// One value or several; none where nothing is said.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ pub struct Aim {
     pub by_concept: Vec<(String, Separation)>,
     /// The same by style.
     pub by_style: Vec<(String, Separation)>,
-    /// Points of recall@1 (safe text to safe images) and of PS that a setting may lose.
+    /// Points of PS and of recall@1 in a gallery of 256 that a setting may lose.
     pub limit: f64,
     /// The pairs as the model embeds them.
     pub before: Option<AimPoint>,
@@ -54,6 +54,8 @@ pub struct AimPoint {
     pub recall: f64,
     /// Recall@1 from safe images to safe texts.
     pub image_recall: f64,
+    /// What recall@1 would be in a gallery of 256, both directions on average.
+    pub recall_of_256: f64,
 }
 
 /// From this area under the curve on, unsafe content counts as visible.
@@ -80,19 +82,20 @@ impl Aim {
         let (Some(before), Some([gain, ridge])) = (&self.before, self.chosen) else { return out };
         let _ = writeln!(
             out,
-            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and Ts-Vs R@1 may be lost\n    gain  changed{:>9}{:>9}{:>9}{:>11}{:>11}",
-            self.limit, "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1"
+            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and R@1/256 may be lost\n    gain  changed{:>9}{:>9}{:>9}{:>11}{:>11}{:>9}",
+            self.limit, "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1", "R@1/256"
         );
         let curve = self.curve.iter().filter(|point| point.ridge.to_bits() == ridge.to_bits());
         for point in std::iter::once(before).chain(curve) {
-            let AimPoint { negated, PS, PU, GS, recall, image_recall, .. } = point;
+            let AimPoint { negated, PS, PU, GS, recall, image_recall, recall_of_256, .. } = point;
             let taken = if point.gain.to_bits() == gain.to_bits() { "*" } else { " " };
             let _ = writeln!(
                 out,
-                "  {taken} {:<4} {negated:>8}{PS:>9.1}{PU:>9.1}{GS:>9.1}{recall:>11.1}{image_recall:>11.1}",
+                "  {taken} {:<4} {negated:>8}{PS:>9.1}{PU:>9.1}{GS:>9.1}{recall:>11.1}{image_recall:>11.1}{recall_of_256:>9.1}",
                 if point.gain > 0.0 { point.gain.to_string() } else { "-".to_owned() }
             );
         }
+        out.push_str("R@1/256: recall@1 as it would be in a gallery of 256, both directions on average\n");
         out
     }
 

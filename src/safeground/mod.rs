@@ -2,6 +2,7 @@
 //! functions over embeddings.
 
 mod classification;
+mod expected;
 mod metric;
 mod paired;
 mod preference;
@@ -14,6 +15,7 @@ use ndarray::{Array2, Axis};
 use thiserror::Error;
 
 pub use classification::{Accuracy, classify};
+pub use expected::expected_recall;
 pub use metric::{METRICS, Metric};
 pub use paired::{Paired, paired};
 pub use preference::{Group, Outcome, Preference, outcomes};

@@ -12,7 +12,7 @@ use crate::onnx::Modality;
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::report::AimPoint;
-use crate::safeground::{Embeddings, Preference, Quadruplets, outcomes, recall};
+use crate::safeground::{Embeddings, Preference, Quadruplets, expected_recall, outcomes, recall};
 use crate::uwm::aim::{Aim, Detector, Fit, Moments, Separation};
 use crate::uwm::{self, Side};
 
@@ -29,6 +29,9 @@ pub struct Crossing<'a> {
     /// For each fold, what was made from the others.
     folds: Vec<(Moments, Detector)>,
 }
+
+/// Items of the gallery that recall is expected in, whatever the number of pairs.
+const GALLERY: usize = 256;
 
 /// The moments of some pairs.
 pub fn moments(inputs: &Inputs, pairs: &[usize]) -> Moments {
@@ -132,6 +135,10 @@ impl<'a> Crossing<'a> {
                 GS,
                 recall: recall(&set.safe_text, &set.safe_image),
                 image_recall: recall(&set.safe_image, &set.safe_text),
+                recall_of_256: f64::midpoint(
+                    expected_recall(&set.safe_text, &set.safe_image, GALLERY),
+                    expected_recall(&set.safe_image, &set.safe_text, GALLERY),
+                ),
             }
         };
         let before = measure(own.clone(), Aim { gain: 0.0, ridge: 0.0 }, 0);

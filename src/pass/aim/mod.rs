@@ -253,7 +253,7 @@ impl<'a> Aiming<'a, '_> {
             let found: Vec<String> = looked.iter().map(report::Aim::sentence).collect();
             return Err(Error::Conflict {
                 reason: format!(
-                    "no setting does any good without losing more than {} points of recall@1 or of PS on held-out calibration pairs. {}",
+                    "no setting does any good without losing more than {} points of PS or of recall@1 (in a gallery of 256) on held-out calibration pairs. {}",
                     few(looked.iter().map(|aim| aim.limit)),
                     found.join(" ")
                 ),
@@ -348,7 +348,9 @@ fn settings(aimed: &Aimed) -> Vec<aim::Aim> {
 fn pick(before: &AimPoint, curve: &[AimPoint], limit: f64) -> Option<AimPoint> {
     let kept = |lost: f64| lost <= limit + ROUNDING;
     let fits = |point: &&AimPoint| {
-        kept(before.PS - point.PS) && kept(before.recall - point.recall) && point.GS > before.GS + ROUNDING
+        kept(before.PS - point.PS)
+            && kept(before.recall_of_256 - point.recall_of_256)
+            && point.GS > before.GS + ROUNDING
     };
     let order = |a: &&AimPoint, b: &&AimPoint| a.GS.total_cmp(&b.GS).then(b.negated.cmp(&a.negated));
     curve.iter().filter(fits).max_by(order).copied()
