@@ -198,3 +198,24 @@ fn what_cannot_be_aimed_at_is_said_beforehand() {
             .all(|name| ["manifest.jsonl", "mixed.jsonl", "uwm.yaml", "out.onnx"].contains(&name.as_str()))
     );
 }
+
+#[test]
+fn inspect_tells_whether_it_can_work() {
+    let manifest = "calibration/emoji/manifest.jsonl";
+    let found = json(&["inspect", MODEL, "--calibration", manifest, "--backend", "tract"]);
+    let aims = found["aim"].as_array().unwrap();
+    assert_eq!(aims.iter().map(|aim| aim["tower"].as_str().unwrap()).collect::<Vec<_>>(), ["text", "vision"]);
+    for aim in aims {
+        assert!(number(&aim["separation"]["auc"]) > 0.85 && number(&aim["separation"]["d_prime"]) > 1.8, "{aim}");
+        assert_eq!(aim["separation"]["samples"], serde_json::json!([512, 512]));
+        assert_eq!(aim["by_concept"].as_object().unwrap().len(), 7);
+        // The bundled scenes share an unsafe look, and that is said.
+        assert!(number(&aim["by_style"]["styled"]["auc"]) > 0.99 && number(&aim["by_style"]["plain"]["auc"]) < 0.8);
+        assert!(aim["sentence"].as_str().unwrap().contains("may be a look more than a content"), "{aim}");
+    }
+    // Only if asked, and then a layer that cannot be aimed at is no error.
+    assert!(json(&["inspect", MODEL])["aim"].is_null());
+    let (stdout, stderr, code) =
+        output(&["inspect", MODEL, "--calibration", manifest, "--preset", "aimed", "--layers", "fc2[0]"]);
+    assert!(code == 0 && stdout.contains("rows a sample"), "{stdout} {stderr}");
+}

@@ -32,6 +32,11 @@ pub fn data(manifest: PathBuf) -> DataRef {
 }
 
 impl DataArgs {
+    /// Whether calibration pairs are named here, and not only in a configuration.
+    pub fn names_calibration(&self) -> bool {
+        self.calibration.is_some()
+    }
+
     /// Options over configuration over what lies beside the model.
     pub fn config(self, model: &ModelFiles) -> Result<Config, Error> {
         let mut config = config(self.config, model)?;

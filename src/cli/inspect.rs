@@ -1,14 +1,16 @@
 //! `uwm-onnx inspect`
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 
 use super::Format;
-use super::model::{ModelArgs, config};
+use super::data::DataArgs;
+use super::model::ModelArgs;
+use super::progress::Bars;
+use super::runtime::RuntimeArgs;
 use crate::config::Preset;
-use crate::pass::{Error, inspect};
-use crate::report::{Inspection, inspections_json};
+use crate::pass::{Error, Limits, Runner, inspect, survey};
+use crate::report::{Aim, Inspection, inspections_json};
+use crate::runtime::open;
 
 /// Show what was understood of a model: inputs and outputs, towers, every linear layer with block and role, and which
 /// of them `rewrite` would edit. Works on any ONNX file; nothing is run.
@@ -16,9 +18,10 @@ use crate::report::{Inspection, inspections_json};
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// The configuration [default: uwm.yaml beside the model, if there].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    runtime: RuntimeArgs,
     /// Show what a recipe by that name would edit, instead of the configuration's.
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
@@ -31,15 +34,33 @@ impl Args {
     /// Does the job and returns what goes to stdout.
     pub fn run(self) -> Result<String, Error> {
         let files = self.model.files()?;
-        let (hints, mut config) = (self.model.hints(), config(self.config, &files)?);
+        let calibrated = self.data.names_calibration();
+        let (hints, mut config) = (self.model.hints(), self.data.config(&files)?);
         if let Some(preset) = self.preset {
             config = config.with_preset(preset);
         }
         self.model.choose_layers(&mut config);
         let found = inspect(&files, &hints, &config)?;
+        let (aims, notes) = match calibrated {
+            false => (vec![], vec![]),
+            true => {
+                let bars = Bars::new();
+                let runtime = open(&self.runtime.wish()?).map_err(Error::NoRuntime)?;
+                survey(
+                    &files,
+                    &hints,
+                    &config,
+                    Runner { runtime: &*runtime, observer: &bars, limits: Limits::default() },
+                )?
+            }
+        };
         Ok(match self.format {
-            Format::Human => found.iter().map(Inspection::to_text).collect::<Vec<_>>().join("\n"),
-            Format::Json => inspections_json(&found),
+            Format::Human => {
+                let texts = found.iter().map(Inspection::to_text).chain(aims.iter().map(Aim::separation_text));
+                let notes = notes.iter().map(|note| format!("note: {note}\n"));
+                texts.chain(notes).collect::<Vec<_>>().join("\n")
+            }
+            Format::Json => inspections_json(&found, &aims, &notes),
         })
     }
 }

@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+pub use aim::survey;
 pub use apply::{ApplyJob, apply, revert};
 pub use batches::{Limits, Runner};
 pub use calibrate::{Accumulating, BothSides, Calibrated, Calibration, Measuring, Pairs, calibrate};

@@ -60,6 +60,8 @@ pub struct AimPoint {
 
 /// From this area under the curve on, unsafe content counts as visible.
 const VISIBLE: f64 = 0.75;
+/// From this difference of areas on, two styles are not told alike.
+const APART: f64 = 0.1;
 
 impl Aim {
     /// As JSON.
@@ -99,6 +101,33 @@ impl Aim {
         out
     }
 
+    /// How well unsafe content shows, group by group.
+    pub fn separation_text(&self) -> String {
+        let mut out = format!(
+            "{}\n\n  {:<24}{:>7}{:>8}{:>18}{:>8}\n",
+            wrapped(&self.sentence()),
+            "",
+            "pairs",
+            "AUC",
+            "95 %",
+            "d'"
+        );
+        let all = self.separation.iter().map(|all| ("all", all));
+        let groups = self.by_concept.iter().chain(&self.by_style).map(|(name, group)| (name.as_str(), group));
+        for (name, group) in all.chain(groups) {
+            let Separation { samples, auc, auc_interval: [low, high], d_prime, .. } = group;
+            let interval = format!("{low:.3} to {high:.3}");
+            let name: String = name.chars().filter(|c| !c.is_control()).collect();
+            let _ = writeln!(
+                out,
+                "  {:<24}{:>7}{auc:>8.3}{interval:>18}{d_prime:>8.1}",
+                crate::few::cut(&name),
+                samples[0]
+            );
+        }
+        out
+    }
+
     /// Whether it can work, in a sentence.
     pub fn sentence(&self) -> String {
         let Self { tower, role, .. } = self;
@@ -121,7 +150,20 @@ impl Aim {
             true => String::new(),
             false => format!(", but not {}", crate::few::few(hidden)),
         };
-        format!("Unsafe content shows in the {tower} tower's {role}: {figures}{but}.")
+        format!("Unsafe content shows in the {tower} tower's {role}: {figures}{but}.{}", self.look())
+    }
+
+    /// A word of warning where one style is told far better than another.
+    fn look(&self) -> String {
+        let by_auc = |a: &&(String, Separation), b: &&(String, Separation)| a.1.auc.total_cmp(&b.1.auc);
+        let ends = self.by_style.iter().min_by(by_auc).zip(self.by_style.iter().max_by(by_auc));
+        match ends {
+            Some(((worst, low), (best, high))) if high.auc - low.auc >= APART => format!(
+                " It shows far better in '{best}' samples (AUC {:.3}) than in '{worst}' ones ({:.3}): what is told may be a look more than a content.",
+                high.auc, low.auc
+            ),
+            _ => String::new(),
+        }
     }
 }
 

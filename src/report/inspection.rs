@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::Aim;
 use super::shown;
 use crate::onnx::Modality;
 
@@ -177,9 +178,13 @@ impl Inspection {
     }
 }
 
-/// Several files as one JSON object.
-pub fn inspections_json(files: &[Inspection]) -> String {
-    let value = serde_json::json!({ "files": files });
+/// Several files as one JSON object; with what was found out of layers that can be aimed at, if that was asked.
+pub fn inspections_json(files: &[Inspection], aims: &[Aim], notes: &[String]) -> String {
+    let mut value = serde_json::json!({ "files": files });
+    if !aims.is_empty() || !notes.is_empty() {
+        value["aim"] = aims.iter().map(Aim::to_json).collect();
+        value["notes"] = notes.into();
+    }
     format!("{}\n", serde_json::to_string_pretty(&value).expect("strings and numbers"))
 }
 

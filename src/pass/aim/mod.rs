@@ -3,6 +3,7 @@
 mod change;
 mod cross;
 mod inputs;
+mod survey;
 
 use ndarray::Array2;
 use serde_json::json;
@@ -11,6 +12,7 @@ use change::Change;
 use cross::{Crossing, moments};
 pub use inputs::Inputs;
 use inputs::embedded;
+pub use survey::survey;
 
 use super::Error;
 use super::batches::Runner;
