@@ -1,5 +1,7 @@
 //! Frontiers as a picture.
 
+use std::collections::BTreeSet;
+
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -55,7 +57,12 @@ impl Sweep {
         let shown = || chosen.iter().chain(&reported).chain(&random).chain(&unedited);
         let (x, y) = (range(shown().map(|p| p.0)), range(shown().map(|p| p.1)));
         let all = self.points.iter().filter_map(|point| at(&point.validation));
-        let within: Vec<(f64, f64)> = all.filter(|point| x.contains(&point.0) && y.contains(&point.1)).collect();
+        // Many lie on one another.
+        let mut drawn = BTreeSet::new();
+        let within: Vec<(f64, f64)> = all
+            .filter(|point| x.contains(&point.0) && y.contains(&point.1))
+            .filter(|point| drawn.insert([point.0.to_bits(), point.1.to_bits()]))
+            .collect();
 
         let decimals = |range: &std::ops::Range<f64>| usize::from(range.end - range.start < 10.0);
         let (across, up) = (decimals(&x), decimals(&y));
@@ -104,8 +111,8 @@ impl Sweep {
         }
         chart
             .configure_series_labels()
-            // Beyond the frontier there is nothing.
-            .position(SeriesLabelPosition::UpperRight)
+            // Far from the frontier's end with most of both.
+            .position(SeriesLabelPosition::UpperLeft)
             .background_style(WHITE.mix(0.85))
             .border_style(OTHER)
             .draw()
