@@ -274,7 +274,7 @@ impl<'a> Aiming<'a, '_> {
         if trials.len() > 1 && !self.all {
             let tower = looked.iter().find(|aim| aim.chosen.is_some()).map(|aim| aim.tower);
             notes.extend(tower.map(|tower| {
-                format!("the {tower} tower is edited, where aimed negation does more; editing both cancels out (--tower chooses)")
+                format!("the {tower} tower is edited, where it does more on held-out pairs; editing both cancels out (--tower chooses)")
             }));
         }
         Ok(best.into_iter().map(|(index, aim, _)| (index, aim)).collect())
