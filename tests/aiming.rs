@@ -52,7 +52,10 @@ fn what_they_do_to_the_bundled_model() {
         let aims = report["aim"].as_array().unwrap();
         let aim = aims.iter().find(|aim| !aim["chosen"].is_null()).unwrap();
         let curve = aim["curve"].as_array().unwrap();
-        let same = |point: &&Value| ["gain", "ridge"].iter().all(|name| point[name] == aim["chosen"][name]);
+        let same = |point: &&Value| {
+            let ridge = &aim["chosen"]["ridge"];
+            point["gain"] == aim["chosen"]["gain"] && (ridge.is_null() || point["ridge"] == *ridge)
+        };
         let foretold = curve.iter().find(same).unwrap();
         assert!((number(&foretold["GS"]) - number(&after["GS"])).abs() < 6.0, "{preset}: {foretold} {after}");
         for name in ["PS", "recall_of_256"] {
@@ -171,8 +174,33 @@ fn what_cannot_be_aimed_at_is_said_beforehand() {
     refused(&["--preset", "aimed", "--tau", "0.1"], 2, "'aimed' does not go by it");
     refused(&["--preset", "steer", "--ridge", "0.1"], 2, "'steer' does not go by it");
     refused(&["--preset", "aimed", "--gain", "0"], 2, "the finite numbers above 0");
-    refused(&["--preset", "aimed", "--scores-out", &small.path("s.safetensors")], 2, "aimed negation has none");
+    refused(&["--preset", "aimed", "--scores-out", &small.path("s.safetensors")], 2, "aimed edits have none");
     refused(&["--edit", "guess"], 2, "negate or steer");
+    refused(&["--preset", "contrast", "--tower", "text"], 2, "edits none of the towers");
+    // Asked without writing, it tells what comes nearest.
+    let dry = ["rewrite", MODEL, "--dry-run", "--config", &config, "--backend", "tract", "--preset", "aimed"];
+    let report = json(&[&dry[..], &["--calibration", &mixed]].concat());
+    assert!(report["notes"].to_string().contains("no setting does any good"), "{}", report["notes"]);
+    assert!(report["aim"].as_array().unwrap().iter().all(|aim| aim["chosen"].is_null() && !aim["curve"][0].is_null()));
+    // Where only images differ, that tower is edited, and a word says why not the other.
+    let same_texts = manifest.lines().map(|line| {
+        let mut row: Value = serde_json::from_str(line).unwrap();
+        if row["split"] == "calibration" {
+            row["unsafe_text"] = row["safe_text"].clone();
+        }
+        format!("{row}\n")
+    });
+    let same_texts = small.write("same_texts.jsonl", &same_texts.collect::<String>());
+    let report = json(&[&dry[..], &["--calibration", &same_texts]].concat());
+    assert!(report["notes"].to_string().contains("nothing can be aimed at"), "{}", report["notes"]);
+    // A few pairs tell nothing.
+    let few: Vec<&str> = manifest.lines().filter(|line| line.contains("\"calibration\"")).take(3).collect();
+    let few = small.write("few.jsonl", &few.join("\n"));
+    refused(&["--preset", "aimed", "--calibration", &few], 2, "3 calibration pairs are too few");
+    let one = std::fs::read_to_string(&config).unwrap();
+    small.write("uwm.yaml", &format!("{one}vision: {{method: aimed}}\n"));
+    refused(&[], 2, "cancels out");
+    small.write("uwm.yaml", &one);
     let both = "text: {method: aimed, edit: true, gain: 2, ridge: 0.3}\nvision: {method: aimed, edit: true, gain: 2, ridge: 0.3}\n";
     let data = std::fs::read_to_string(&config).unwrap();
     small.write("uwm.yaml", &format!("{data}{both}"));
@@ -187,16 +215,14 @@ fn what_cannot_be_aimed_at_is_said_beforehand() {
     let alone = "models/emoji-clip/vision_model.onnx";
     let report = json(&["rewrite", "--vision", alone, "--dry-run", "--preset", "aimed", "--config", &config]);
     let notes = report["notes"].to_string();
-    assert!(notes.contains("were not found by cross-validation") && notes.contains("a dry run"), "{notes}");
+    assert!(notes.contains("edited without cross-validation") && notes.contains("a dry run"), "{notes}");
     assert!(number(&report["aim"][0]["separation"]["auc"]) > 0.5);
     assert_eq!(report["aim"][0]["separation"]["samples"], serde_json::json!([24, 24]));
     // And nothing is written.
-    assert!(
-        small
-            .names()
-            .iter()
-            .all(|name| ["manifest.jsonl", "mixed.jsonl", "uwm.yaml", "out.onnx"].contains(&name.as_str()))
-    );
+    assert!(small.names().iter().all(|name| {
+        ["manifest.jsonl", "mixed.jsonl", "same_texts.jsonl", "few.jsonl", "uwm.yaml", "out.onnx"]
+            .contains(&name.as_str())
+    }));
 }
 
 #[test]
@@ -218,4 +244,39 @@ fn inspect_tells_whether_it_can_work() {
     let (stdout, stderr, code) =
         output(&["inspect", MODEL, "--calibration", manifest, "--preset", "aimed", "--layers", "fc2[0]"]);
     assert!(code == 0 && stdout.contains("rows a sample"), "{stdout} {stderr}");
+}
+
+/// What stands between a layer and the embedding is tried before anything is foretold.
+#[test]
+fn nothing_is_foretold_through_what_is_not_linear() {
+    let folder = tempfile::tempdir().unwrap();
+    let _data = beside(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let model = path("a.onnx");
+    std::fs::copy(zoo("siglip.ts_sdpa.onnx"), &model).unwrap();
+    let dry = ["rewrite", &model, "--dry-run", "--backend", "tract", "--preset", "aimed", "--tower", "vision"];
+    let curve = |report: &Value| report["aim"][0]["curve"].as_array().unwrap().len();
+    // A residual is added after the head's last layer, a normalisation and two layers follow the one before.
+    let last = json(&[&dry[..], &["--gain", "1", "--ridge", "0.3"]].concat());
+    assert_eq!(curve(&last), 1, "{}", last["notes"]);
+    let other = json(&[&dry[..], &["--gain", "0.05", "--ridge", "0.3", "--layers", "head.out_proj"]].concat());
+    assert_eq!(curve(&other), 0);
+    assert!(other["notes"].to_string().contains("does more than add and normalise"), "{}", other["notes"]);
+}
+
+/// A sweep of the usual edits on a quantised model leaves out what its codes cannot take.
+#[test]
+fn a_sweep_leaves_out_steering_of_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let _data = beside(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let model = path("a.onnx");
+    std::fs::copy(zoo("hf_clip.qdq_int8.onnx"), &model).unwrap();
+    let Some(library) = common::onnx_runtime_library() else { return };
+    let runtime = ["--backend", "ort", "--ort-library", library.to_str().unwrap()];
+    let sweep = json(&[&["sweep", &model, "--max-runs", "4", "--controls", "off"][..], &runtime].concat());
+    let notes = sweep["notes"].to_string();
+    assert!(notes.contains("cannot take any value"), "{notes}");
+    let ways: Vec<&Value> = sweep["edits"].as_array().unwrap().iter().map(|edit| &edit["recipe"]["method"]).collect();
+    assert!(ways.iter().any(|way| *way == "aimed") && !ways.iter().any(|way| *way == "steer"), "{ways:?}");
 }

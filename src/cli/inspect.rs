@@ -13,7 +13,8 @@ use crate::report::{Aim, Inspection, inspections_json};
 use crate::runtime::open;
 
 /// Show what was understood of a model: inputs and outputs, towers, every linear layer with block and role, and which
-/// of them `rewrite` would edit. Works on any ONNX file; nothing is run.
+/// of them `rewrite` would edit. Works on any ONNX file. Nothing is run, unless
+/// --calibration asks whether aimed edits can work.
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(flatten)]

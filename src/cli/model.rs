@@ -90,8 +90,12 @@ impl ModelArgs {
     /// Puts the layers that are named into a configuration.
     pub fn choose_layers(&self, config: &mut Config) {
         let [text, vision] = by_tower(&self.layers);
-        config.text.layers = text.or(config.text.layers.take());
-        config.vision.layers = vision.or(config.vision.layers.take());
+        for (options, layers) in [(&mut config.text, text), (&mut config.vision, vision)] {
+            // What is said of both towers means the one that is edited.
+            if options.edit != Some(false) {
+                options.layers = layers.or(options.layers.take());
+            }
+        }
     }
 }
 

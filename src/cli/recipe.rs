@@ -14,7 +14,7 @@ pub struct RecipeArgs {
     /// A recipe by name: paper, paper-captioning, contrast, contrast-text, aimed or steer; instead of the configuration's recipe [default: paper].
     #[arg(long, value_name = "NAME")]
     preset: Option<Preset>,
-    /// What an aimed edit may do: negate, as the preset aimed, or steer (give other values), as the preset steer.
+    /// The preset aimed (negate) or steer, by what is done to the last layer: it takes the place of the configuration's recipe.
     #[arg(long, value_name = "NAME", value_parser = edit, conflicts_with = "preset")]
     edit: Option<Preset>,
     /// How elements are scored: pairwise, dataset, unsafe-only, saliency-only, difference, contrast, concept-contrast or
@@ -108,7 +108,7 @@ impl RecipeArgs {
         }
         for (tower, options) in [(Modality::Text, &mut config.text), (Modality::Vision, &mut config.vision)] {
             let own = TowerOptions {
-                edit: self.tower.map(|only| only == tower),
+                edit: self.tower.filter(|only| *only != tower).map(|_| false),
                 method: None,
                 layers: None,
                 score: said(&self.score, tower),

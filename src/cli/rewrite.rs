@@ -25,7 +25,7 @@ pub struct Args {
     output: Option<PathBuf>,
     /// Write nothing and measure nothing on evaluation data: tell what would be edited and, for aimed edits, whether they
     /// can work.
-    #[arg(long, conflicts_with_all = ["output", "patch_out"])]
+    #[arg(long, conflicts_with_all = ["output", "patch_out", "scores_out", "resume"])]
     dry_run: bool,
     /// Write the edit itself too, as a patch for apply, revert and verify; a folder when both --text and --vision are
     /// given.

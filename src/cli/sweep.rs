@@ -15,7 +15,7 @@ use crate::runtime::open;
 /// Try many edits from one calibration, show the best of them, and write the one that is picked.
 ///
 /// What is tried stands under `sweep` in uwm.yaml; where nothing does, it is the scores of the paper and of contrast over a
-/// range of tau. Points are chosen by the validation split and reported on the evaluation split.
+/// range of tau, and aimed edits over a range of gains. Points are chosen by the validation split and reported on the evaluation split.
 #[derive(ClapArgs)]
 pub struct Args {
     #[command(flatten)]

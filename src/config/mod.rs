@@ -35,7 +35,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, layers, score, std, lambda, gain, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
+            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, method, layers, score, std, lambda, gain, ridge, max_loss, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
         )
     )]
     Format {
@@ -46,7 +46,10 @@ pub enum Error {
     },
     /// A value is out of range.
     #[error("{name} of the {tower} tower is {value}, outside {range}")]
-    #[diagnostic(code("option-range"), help("the paper's values are tau 0.02 and alpha -1"))]
+    #[diagnostic(
+        code("option-range"),
+        help("leave it out for its usual value (the paper's: tau 0.02, alpha -1), or give one in that range")
+    )]
     Range {
         /// The option.
         name: &'static str,

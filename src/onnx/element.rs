@@ -124,8 +124,8 @@ impl Element {
         match self {
             Self::F32 => place.copy_from_slice(&(value as f32).to_le_bytes()),
             Self::F64 => place.copy_from_slice(&value.to_le_bytes()),
-            Self::F16 => place.copy_from_slice(&f16::from_f64(value).to_le_bytes()),
-            Self::BF16 => place.copy_from_slice(&bf16::from_f64(value).to_le_bytes()),
+            Self::F16 => place.copy_from_slice(&f16::from_f32(to_odd(value)).to_le_bytes()),
+            Self::BF16 => place.copy_from_slice(&bf16::from_f32(to_odd(value)).to_le_bytes()),
             _ => unreachable!("codes are moved about their zero point"),
         }
     }
@@ -183,6 +183,17 @@ impl Element {
     }
 }
 
+/// A float32 that rounds to a shorter float as `value` itself does: where it is not exact, its last bit is set, so that no
+/// tie appears that there was not (rounding to odd; Boldo and Melquiond 2008).
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    if !near.is_finite() || f64::from(near) == value {
+        return near;
+    }
+    let away = f64::from(near).abs() > value.abs();
+    f32::from_bits((near.to_bits() - u32::from(away)) | 1)
+}
+
 fn take<const N: usize>(bytes: &[u8], index: usize) -> [u8; N] {
     bytes[index * N..][..N].try_into().expect("the slice has that length")
 }
@@ -225,5 +236,40 @@ mod tests {
         let mut bytes = bf16::from_f64(3.0).to_le_bytes();
         Element::BF16.scale(&mut bytes, 0, -0.5);
         assert_eq!(bf16::from_le_bytes(bytes).to_f64(), -1.5);
+    }
+
+    fn put(element: Element, value: f64) -> u16 {
+        let mut bytes = [0; 2];
+        element.put(&mut bytes, 0, value);
+        u16::from_le_bytes(bytes)
+    }
+
+    /// The nearest of all finite values of the type, ties to even, by trying each: no arithmetic of the library.
+    fn nearest(element: Element, value: f64) -> u16 {
+        let of = |bits: u16| element.get(&bits.to_le_bytes(), 0);
+        let fits = |&bits: &u16| of(bits).is_finite() && of(bits).is_sign_negative() == value.is_sign_negative();
+        let off = |bits: u16| (of(bits) - value).abs();
+        let all = (0..=u16::MAX).filter(fits);
+        all.min_by(|&a, &b| off(a).total_cmp(&off(b)).then((a & 1).cmp(&(b & 1)))).unwrap()
+    }
+
+    #[test]
+    fn short_floats_are_rounded_once() {
+        let tie = |bits: i32| 1.0 + 2_f64.powi(bits);
+        // Just above a tie, by less than a float32 can tell: rounded twice, these would go down.
+        assert_eq!(put(Element::F16, tie(-11) + 2_f64.powi(-40)), 0x3c01);
+        assert_eq!(put(Element::F16, tie(-11)), 0x3c00);
+        assert_eq!(put(Element::BF16, tie(-8) + 2_f64.powi(-40)), 0x3f81);
+        assert_eq!(put(Element::BF16, -tie(-8) - 2_f64.powi(-40)), 0xbf81);
+        assert_eq!(put(Element::BF16, tie(-8)), 0x3f80);
+        let mut rng = fastrand::Rng::with_seed(9);
+        for _ in 0..40 {
+            let value = (rng.f64() - 0.5) * 2_f64.powi(rng.i32(-16..8));
+            // Half of them where a float32 would hide on which side of it they lie.
+            let close = f64::from(value as f32) + if rng.bool() { value * 1e-12 } else { 0.0 };
+            for element in [Element::F16, Element::BF16] {
+                assert_eq!(put(element, close), nearest(element, close), "{} {close:e}", element.name());
+            }
+        }
     }
 }

@@ -120,18 +120,21 @@ pub fn embed(
 /// From this p on a difference is taken for noise: 0.05, shared by the two metrics that are tested (Bonferroni).
 const NOISE: f64 = 0.025;
 
-/// Compares the edit with random ones, by McNemar's exact test over the quadruplets against each of them; what counts is
-/// the one it beats by least.
+/// Compares the edit with those that are left to chance (elements, or a direction), by McNemar's exact test over the
+/// quadruplets against each of them; what counts is the one it beats by least. Costs are set beside those of random
+/// elements.
 pub fn judge(before: &Evaluation, after: &Evaluation, controls: &[Control]) -> Option<Verdict> {
     let random: Vec<&Evaluation> = controls.iter().filter(|c| c.kind.is_random()).map(|c| &c.evaluation).collect();
     if random.is_empty() {
         return None;
     }
+    let directions = controls.iter().filter(|c| matches!(c.kind, ControlKind::Direction { .. })).map(|c| &c.evaluation);
+    let by_chance: Vec<&Evaluation> = random.iter().copied().chain(directions).collect();
     let mean = |of: fn(&Evaluation) -> f64| random.iter().map(|e| of(e)).sum::<f64>() / random.len() as f64;
     let against = |of: fn(&Evaluation) -> f64, holds: fn(&Outcome) -> bool| {
         let yes = |evaluation: &Evaluation| evaluation.outcomes.iter().map(holds).collect::<Vec<_>>();
         let own = yes(after);
-        let tests = random.iter().map(|control| paired(&own, &yes(control)));
+        let tests = by_chance.iter().map(|control| paired(&own, &yes(control)));
         let p = tests.map(|test| if test.only_first > test.only_second { test.p } else { 1.0 }).fold(0.0, f64::max);
         let (change, random_change) = (of(after) - of(before), mean(of) - of(before));
         Against { change, random_change, p, beats_random: change > 0.0 && p < NOISE }
@@ -142,6 +145,7 @@ pub fn judge(before: &Evaluation, after: &Evaluation, controls: &[Control]) -> O
         PU: against(|e| e.safeground.PU, Outcome::unsafe_group),
         GS: against(|e| e.safeground.GS, Outcome::group),
         seeds: random.len(),
+        directions: by_chance.len() - random.len(),
         zero_shot: before.zero_shot.map(|_| cost(top1)),
         PS: cost(|e| e.safeground.PS),
         recall: cost(|e| e.retrieval.text_to_image.at_1),

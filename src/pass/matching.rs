@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::site::Site;
-use crate::onnx::{self, Graph, Hints, Linear, Modality, Patch, PatchLayer, Selection, sample_positions};
+use crate::onnx::{self, Graph, Hints, Linear, Modality, Patch, PatchLayer, Selection, Update, sample_positions};
 
 /// How a patch's layers were found again.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +16,9 @@ pub struct Matched {
 /// Below this correlation weights are not the same. Rounding to 4 bits keeps about 0.99; other layers of a trained
 /// model have about 0.
 const SAME: f64 = 0.9;
+
+/// How far the scale of weights may be off that are to be given other values.
+const SAME_SCALE: f64 = 0.02;
 
 /// The patch that makes the same edit in the model of `graph`: layers are known again by their weights, and where
 /// block and role are known on both sides, these must agree.
@@ -49,6 +52,18 @@ pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch
         let mut samples: Vec<Option<Vec<f32>>> = vec![None; site.layers.len()];
         for wanted in layers {
             let (found, correlation) = best(site, &mut samples, wanted)?.map_err(mismatch)?;
+            if matches!(wanted.update, Update::RankOne(_)) {
+                let own = found.weight.sample(model, &sample_positions(wanted.shape))?;
+                let scale = scale(&own, &wanted.sample);
+                // What is taken off is in the units of the weight it was made for.
+                if (scale - 1.0).abs() > SAME_SCALE || scale.is_nan() {
+                    return Err(mismatch(format!(
+                        "the weights of {} layer '{}' are {scale:.3} times those the patch was made from, and it gives other values",
+                        wanted.tower, found.node
+                    ))
+                    .into());
+                }
+            }
             site.check_editable(found)?;
             matched.correlations.push(correlation);
             selections.push(Selection {
@@ -136,4 +151,10 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
         bb += b * b;
     }
     if a.len() == b.len() { ab / (aa * bb).sqrt() } else { f64::NAN }
+}
+
+/// How many times `b` `a` is, by least squares.
+fn scale(a: &[f32], b: &[f32]) -> f64 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    product(a, b) / product(b, b)
 }

@@ -1,7 +1,7 @@
 //! What is done to which tower, decided before anything is run.
 
 use super::Error;
-use super::aim::AimedPlan;
+use super::aim::{AimedPlan, is_of_the_layer};
 use super::data::Data;
 use super::folder::siblings;
 use super::job::ModelFiles;
@@ -44,10 +44,24 @@ impl Plans<'_> {
         match self.aimed.is_empty() {
             true => Ok(()),
             false => Err(Error::Conflict {
-                reason: format!("{what} is of scores, and aimed negation has none"),
+                reason: format!("{what} is for scores, and aimed edits have none"),
                 help: "leave it out, or choose another --preset",
             }),
         }
+    }
+}
+
+/// Why an aimed edit beside another one is not made.
+///
+/// # Errors
+/// [`Error::Conflict`], unless it is forced.
+pub fn check_both(plans: &Plans, force: bool) -> Result<(), Error> {
+    match plans.scored.len() + plans.aimed.len() > 1 && !plans.aimed.is_empty() && !force {
+        true => Err(Error::Conflict {
+            reason: "both towers are to be edited, one of them aimed at its safe side, which cancels out: both move and meet again".to_owned(),
+            help: "edit one of them (--tower, or `edit: false` for the other in uwm.yaml); or, to see it, pass --force",
+        }),
+        false => Ok(()),
     }
 }
 
@@ -73,11 +87,14 @@ pub fn plan_towers<'a>(
             }
             Some(Method::Aimed(aimed)) => match AimedPlan::new(*file, site, aimed) {
                 Ok(plan) => {
+                    let plan = AimedPlan { asked: scene.config.options(tower).edit == Some(true), ..plan };
                     notes.extend(overridable(site, std::slice::from_ref(&plan.layer)).into_iter().chain(mixing(site)));
                     plans.aimed.push(plan);
                 }
                 // The other tower may do, where this one was not asked for.
-                Err(error) if scene.config.options(tower).edit.is_none() => unfit.push(error),
+                Err(error) if scene.config.options(tower).edit.is_none() && is_of_the_layer(&error) => {
+                    unfit.push(error)
+                }
                 Err(error) => return Err(error),
             },
         }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Error;
-use super::aim::{Aiming, check_both};
+use super::aim::Aiming;
 use super::batches::Runner;
 use super::checkpoint::Checkpoints;
 use super::choose::choose;
@@ -13,13 +13,13 @@ use super::evaluate::embed;
 use super::files::{apart, check_plain};
 use super::job::{Controls, Destination, Job};
 use super::kept::{Kept, Writer};
-use super::plans::{Scene, plan_towers};
+use super::plans::{Scene, check_both, plan_towers};
 use super::score::{Scorer, TowerPlan, header, open_kept};
 use super::site::{Site, both};
 use super::splits;
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
-use crate::onnx::{Graph, Modality, Model, Outputs};
+use crate::onnx::{Graph, Modality, Model, Outputs, is_edited};
 use crate::report::Report;
 
 /// Does the whole job and returns what it did and measured. Outputs bear their names only when all went well.
@@ -35,8 +35,13 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let targets = match &job.output {
         Some(output) => Destination { model: &job.model, output, patch: job.patch.as_deref(), force: job.force }
             .plan(&models, &mut outputs)?,
-        None => vec![],
+        None => {
+            let edited = models.iter().find(|model| is_edited(model)).filter(|_| !job.force);
+            edited.map_or(Ok(vec![]), |model| Err(crate::onnx::Error::Edited { path: model.path().to_owned() }))?
+        }
     };
+    // Nobody sees those of a dry run.
+    let controls = if job.output.is_some() { job.controls } else { Controls::Off };
     let targeted = targets.iter().flat_map(|target| std::iter::once(&target.output).chain(&target.patch));
     apart(targeted.chain(&job.scores_out))?;
     if let Some(scores) = &job.scores_out {
@@ -49,13 +54,18 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let mut notes = vec![];
     let split = splits::evaluation(&job.config, &sites, &data.calibration, &mut notes)?;
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
-    let mut plans = plan_towers(scene, &data, job.controls != Controls::Off, &mut notes)?;
+    let mut plans = plan_towers(scene, &data, controls != Controls::Off, &mut notes)?;
     let all = [Modality::Text, Modality::Vision].iter().all(|tower| job.config.options(*tower).edit == Some(true));
-    if all {
-        check_both(&plans.aimed, job.force)?;
+    if all || !plans.scored.is_empty() {
+        check_both(&plans, job.force)?;
     }
-    if job.scores.is_some() || job.scores_out.is_some() {
-        plans.only_scored("--scores")?;
+    for (option, given) in [("--scores", job.scores.is_some()), ("--scores-out", job.scores_out.is_some())] {
+        if given {
+            plans.only_scored(option)?;
+        }
+    }
+    if job.resume.is_some() && !plans.aimed.is_empty() {
+        notes.push("--resume keeps no progress of aimed edits".to_owned());
     }
     let kept = job.scores.as_deref().map(|path| open_kept(path, &mut plans.scored, &mut notes)).transpose()?;
     let checkpoints = job.resume.as_deref().map(Checkpoints::open).transpose()?;
@@ -65,7 +75,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let mut edits = choose_all(from, runner, &plans.scored, &data, &mut outputs, &mut timing, &mut notes)?;
     let mut aims = vec![];
     if !plans.aimed.is_empty() {
-        let aiming = Aiming { runner, data: &data, sites: &sites, controls: job.controls, all };
+        let aiming = Aiming { runner, data: &data, sites: &sites, controls, all, dry: job.output.is_none() };
         let (aimed, found) = aiming.aim(&plans.aimed, &mut notes)?;
         aims = found;
         edits.extend(aimed);
@@ -92,7 +102,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         edits: &edits,
         data: &data,
         on,
-        controls: job.controls,
+        controls,
         provenance: job.provenance,
     };
     let mut report = editing.carry_out(before, &mut outputs, &mut timing, notes)?;

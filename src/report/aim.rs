@@ -24,8 +24,10 @@ pub struct Aim {
     pub by_concept: Vec<(String, Separation)>,
     /// The same by style.
     pub by_style: Vec<(String, Separation)>,
-    /// Points of PS and of recall@1 in a gallery of 256 that a setting may lose.
-    pub limit: f64,
+    /// What is to be done: `aimed` or `steer`.
+    pub method: String,
+    /// Points of PS and of recall@1 in a gallery of 256 that a setting may lose; none where the setting was said.
+    pub limit: Option<f64>,
     /// The pairs as the model embeds them.
     pub before: Option<AimPoint>,
     /// What settings do to pairs that they were not made from, in the order of gain and ridge.
@@ -72,7 +74,9 @@ impl Aim {
         };
         value["by_concept"] = object(&self.by_concept);
         value["by_style"] = object(&self.by_style);
-        value["chosen"] = json!(self.chosen.map(|[gain, ridge]| json!({"gain": gain, "ridge": ridge})));
+        let negates = self.method == "aimed";
+        value["chosen"] =
+            json!(self.chosen.map(|[gain, ridge]| json!({"gain": gain, "ridge": negates.then_some(ridge)})));
         value["sentence"] = json!(self.sentence());
         value
     }
@@ -82,10 +86,15 @@ impl Aim {
         let mut out = wrapped(&self.sentence());
         out.push('\n');
         let (Some(before), Some([gain, ridge])) = (&self.before, self.chosen) else { return out };
+        let ridges = if self.method == "aimed" { format!(", ridge {ridge}") } else { String::new() };
+        let limit = match self.limit {
+            Some(limit) => format!("at most {limit} points of PS and R@1/256 may be lost"),
+            None => "the setting as it was said, whatever it costs".to_owned(),
+        };
         let _ = writeln!(
             out,
-            "\nheld-out pairs, ridge {ridge}; at most {} points of PS and R@1/256 may be lost\n    gain  changed{:>9}{:>9}{:>9}{:>11}{:>11}{:>9}",
-            self.limit, "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1", "R@1/256"
+            "\nheld-out pairs{ridges}; {limit}\n    gain  changed{:>9}{:>9}{:>9}{:>11}{:>11}{:>9}",
+            "PS", "PU", "GS", "Ts-Vs R@1", "Vs-Ts R@1", "R@1/256"
         );
         let curve = self.curve.iter().filter(|point| point.ridge.to_bits() == ridge.to_bits());
         for point in std::iter::once(before).chain(curve) {
@@ -117,7 +126,7 @@ impl Aim {
         for (name, group) in all.chain(groups) {
             let Separation { samples, auc, auc_interval: [low, high], d_prime, .. } = group;
             let interval = format!("{low:.3} to {high:.3}");
-            let name: String = name.chars().filter(|c| !c.is_control()).collect();
+            let name = shown(name);
             let _ = writeln!(
                 out,
                 "  {:<24}{:>7}{auc:>8.3}{interval:>18}{d_prime:>8.1}",
@@ -144,7 +153,7 @@ impl Aim {
         let groups = self.by_concept.iter().chain(&self.by_style);
         let hidden: Vec<String> = groups
             .filter(|(_, separation)| !visible(separation))
-            .map(|(name, separation)| format!("'{name}' (AUC {:.3})", separation.auc))
+            .map(|(name, separation)| format!("'{}' (AUC {:.3})", shown(name), separation.auc))
             .collect();
         let but = match hidden.is_empty() {
             true => String::new(),
@@ -160,11 +169,19 @@ impl Aim {
         match ends {
             Some(((worst, low), (best, high))) if high.auc - low.auc >= APART => format!(
                 " It shows far better in '{best}' samples (AUC {:.3}) than in '{worst}' ones ({:.3}): what is told may be a look more than a content.",
-                high.auc, low.auc
+                high.auc,
+                low.auc,
+                best = shown(best),
+                worst = shown(worst),
             ),
             _ => String::new(),
         }
     }
+}
+
+/// A name from a manifest, fit for a terminal.
+fn shown(name: &str) -> String {
+    crate::few::cut(&name.chars().filter(|c| !c.is_control()).collect::<String>())
 }
 
 fn visible(separation: &Separation) -> bool {

@@ -62,6 +62,8 @@ pub struct Verdict {
     pub GS: Against,
     /// Random choices it was compared with.
     pub seeds: usize,
+    /// Random directions it was compared with, where the method has one.
+    pub directions: usize,
     /// Change of zero-shot top-1 accuracy: by the edit, and by random ones on average.
     pub zero_shot: Option<[f64; 2]>,
     /// The same of PS.
@@ -94,6 +96,11 @@ impl Verdict {
         let random = match self.seeds {
             1 => "a random edit of as many elements (one seed)".to_owned(),
             seeds => format!("random edits of as many elements ({seeds} seeds)"),
+        };
+        let random = match self.directions {
+            0 => random,
+            1 => format!("{random} and an edit in a random direction"),
+            directions => format!("{random} and edits in {directions} random directions"),
         };
         let metric = |name: &str, Against { change, random_change, p, .. }: &Against| {
             let p = if *p < 0.001 { format!("{p:.0e}") } else { format!("{p:.3}") };

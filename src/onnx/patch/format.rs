@@ -123,7 +123,7 @@ impl Patch {
         }
         let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let layers: Result<Vec<_>, String> =
-            header.layers.into_iter().enumerate().map(|(k, layer)| layer.read(&file, k)).collect();
+            header.layers.into_iter().enumerate().map(|(k, layer)| layer.read(&file, k, version)).collect();
         Ok(Self {
             tool: header.tool,
             source: header.source,
@@ -135,7 +135,7 @@ impl Patch {
 }
 
 impl HeaderLayer {
-    fn read(self, file: &SafeTensors, k: usize) -> Result<PatchLayer, String> {
+    fn read(self, file: &SafeTensors, k: usize, version: u32) -> Result<PatchLayer, String> {
         let tensor = |part: &str, dtype: Dtype| {
             let name = format!("{k}.{part}");
             match file.tensor(&name) {
@@ -161,6 +161,7 @@ impl HeaderLayer {
                 let read = alpha.parse().map_err(|_| format!("the alpha '{alpha}' of its layer {k} is no number"));
                 Update::Multiply(read?)
             }
+            None if version == MULTIPLYING => return Err(format!("its layer {k} has no alpha")),
             None => {
                 let values = |part: &str| -> Result<Vec<f64>, String> {
                     let bytes = tensor(part, Dtype::F64)?;

@@ -2,12 +2,32 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array1, Array2, Axis};
 
 use super::inputs::Inputs;
 use crate::config::MethodName;
 use crate::onnx::{RankOne, Update};
-use crate::uwm::aim::{Aim, Detector, Moments, negate};
+use crate::uwm;
+use crate::uwm::aim::{Aim, Detector, Fit, Moments, negate};
+
+/// What is learnt from some pairs.
+pub struct Learnt {
+    /// `C [I, I]`, both sides counting alike.
+    pub second: Array2<f64>,
+    /// What tells unsafe inputs.
+    pub detector: Detector,
+}
+
+impl Learnt {
+    /// From what is known of a layer's inputs.
+    ///
+    /// # Errors
+    /// If nothing tells unsafe inputs from safe ones.
+    pub fn from(moments: &Moments, inputs: &Inputs) -> Result<Self, uwm::Error> {
+        let fit = Fit::usual(inputs.weight.ncols(), moments.counts()[0]);
+        Ok(Self { second: moments.second(1.0), detector: Detector::fit(moments, &inputs.weight, fit)? })
+    }
+}
 
 /// Elements, and what becomes of them.
 #[derive(Debug, Clone)]
@@ -20,20 +40,14 @@ pub struct Change {
 
 impl Change {
     /// What a method makes of a setting.
-    pub fn make(method: MethodName, inputs: &Inputs, moments: &Moments, detector: &Detector, aim: Aim) -> Self {
+    pub fn make(method: MethodName, inputs: &Inputs, learnt: &Learnt, aim: Aim) -> Self {
         let Inputs { weight, negated, .. } = inputs;
-        match method {
-            MethodName::Steer => Self {
-                update: Update::RankOne(Arc::new(RankOne {
-                    left: (&detector.mu * aim.gain).to_vec(),
-                    right: detector.v.to_vec(),
-                })),
-                positions: (0..weight.len() as u32).collect(),
-            },
-            MethodName::Aimed | MethodName::Scored => {
-                Self { update: Update::Multiply(-1.0), positions: negate(weight, negated, moments, detector, aim) }
-            }
+        let Learnt { second, detector } = learnt;
+        if method == MethodName::Steer {
+            let product = RankOne { left: (&detector.mu * aim.gain).to_vec(), right: detector.v.to_vec() };
+            return Self { update: Update::RankOne(Arc::new(product)), positions: (0..weight.len() as u32).collect() };
         }
+        Self { update: Update::Multiply(-1.0), positions: negate(weight, negated, second, detector, aim) }
     }
 
     /// What it adds to the weight, `[O, I]`.
@@ -41,10 +55,10 @@ impl Change {
         let Inputs { weight, negated, .. } = inputs;
         match &self.update {
             Update::RankOne(product) => {
-                let column = |values: &[f64], axis| {
-                    ndarray::Array1::from_iter(values.iter().map(|&value| value as f32)).insert_axis(Axis(axis))
+                let along = |values: &[f64], axis| {
+                    Array1::from_iter(values.iter().map(|&value| value as f32)).insert_axis(Axis(axis))
                 };
-                -column(&product.left, 1).dot(&column(&product.right, 0))
+                -along(&product.left, 1).dot(&along(&product.right, 0))
             }
             Update::Multiply(_) => {
                 let mut difference = Array2::zeros(weight.dim());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 
-use super::change::Change;
+use super::change::{Change, Learnt};
 use super::inputs::Inputs;
 use crate::config::MethodName;
 use crate::onnx::Modality;
@@ -13,13 +13,13 @@ use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::report::AimPoint;
 use crate::safeground::{Embeddings, Preference, Quadruplets, expected_recall, outcomes, recall};
-use crate::uwm::aim::{Aim, Detector, Fit, Moments, Separation};
+use crate::uwm::aim::{Aim, Moments, Separation};
 use crate::uwm::{self, Side};
 
 /// Parts of the pairs, each held out once.
 const FOLDS: usize = 4;
 /// Pairs below which there is nothing to hold out.
-const FEWEST: usize = 2 * FOLDS;
+pub const FEWEST: usize = 2 * FOLDS;
 
 /// Calibration pairs dealt out into folds.
 pub struct Crossing<'a> {
@@ -27,7 +27,7 @@ pub struct Crossing<'a> {
     /// The pairs that count.
     pairs: &'a [usize],
     /// For each fold, what was made from the others.
-    folds: Vec<(Moments, Detector)>,
+    folds: Vec<Learnt>,
 }
 
 /// Items of the gallery that recall is expected in, whatever the number of pairs.
@@ -51,15 +51,12 @@ impl<'a> Crossing<'a> {
         if pairs.len() < FEWEST {
             return Ok(None);
         }
-        let parts: Vec<Moments> = (0..FOLDS)
-            .map(|fold| moments(inputs, &fold_of(pairs, fold).map(|(_, pair)| pair).collect::<Vec<_>>()))
-            .collect();
+        let part = |fold| moments(inputs, &fold_of(pairs, fold).map(|(_, pair)| pair).collect::<Vec<_>>());
+        let parts: Vec<Moments> = (0..FOLDS).map(part).collect();
         let fit = |held: usize| {
             let mut others = Moments::new(inputs.weight.ncols());
             parts.iter().enumerate().filter(|(fold, _)| *fold != held).for_each(|(_, part)| others.join(part));
-            let detector =
-                Detector::fit(&others, &inputs.weight, Fit::usual(inputs.weight.ncols(), others.counts()[0]))?;
-            Ok((others, detector))
+            Learnt::from(&others, inputs)
         };
         let folds = (0..FOLDS).map(fit).collect::<Result<_, uwm::Error>>()?;
         Ok(Some(Self { inputs, pairs, folds }))
@@ -68,7 +65,7 @@ impl<'a> Crossing<'a> {
     /// What the detectors say of the pairs that they were not fitted to: safe samples, and their partners.
     fn values(&self) -> [Vec<f64>; 2] {
         self.inputs.rows.each_ref().map(|side| {
-            let of = |(index, &pair): (usize, &usize)| self.folds[index % FOLDS].1.of_input(side.row(pair));
+            let of = |(index, &pair): (usize, &usize)| self.folds[index % FOLDS].detector.of_input(side.row(pair));
             self.pairs.iter().enumerate().map(of).collect()
         })
     }
@@ -147,7 +144,7 @@ impl<'a> Crossing<'a> {
         runner.over(
             &format!("aiming at {tower}"),
             &each,
-            1,
+            rayon::current_num_threads(),
             |aim| {
                 let aim = aims[aim.start];
                 let (edited, negated) = self.edited(&own, method, aim);
@@ -163,8 +160,8 @@ impl<'a> Crossing<'a> {
 
     /// The embeddings of each fold as the edit made from the others changes them, and how many elements that changes.
     fn edited(&self, own: &[Array2<f32>; 2], method: MethodName, aim: Aim) -> ([Array2<f32>; 2], usize) {
-        let of_fold = |(fold, (moments, detector)): (usize, &(Moments, Detector))| {
-            let change = Change::make(method, self.inputs, moments, detector, aim);
+        let of_fold = |(fold, learnt): (usize, &Learnt)| {
+            let change = Change::make(method, self.inputs, learnt, aim);
             let difference = change.difference(self.inputs);
             let pairs: Vec<usize> = fold_of(self.pairs, fold).map(|(_, pair)| pair).collect();
             let moved = |side: &Array2<f32>| side.select(Axis(0), &pairs).dot(&difference.t());

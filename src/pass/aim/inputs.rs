@@ -4,13 +4,13 @@ use ndarray::{Array2, Axis, concatenate};
 
 use super::AimedPlan;
 use super::change::Change;
-use crate::onnx::{Graph, Modality, Replaced, Selection};
+use super::raw::raw;
+use crate::onnx::{Replaced, Selection, Update};
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::Measuring;
 use crate::pass::data::Data;
-use crate::pass::embed::Embedder;
-use crate::pass::site::Site;
+use crate::safeground::Embeddings;
 use crate::uwm::aim::Ahead;
 
 /// The layer of a tower, with what the calibration pairs bring to it.
@@ -76,36 +76,48 @@ impl Inputs {
     }
 
     /// The embeddings of both sides `[N, O]`, up to the length of each, for which a change of the layer's outputs is as
-    /// large a change of theirs; `None` if what follows the layer does not let through such changes as they are.
+    /// large a change of theirs; `None` if what follows the layer does not let through such changes as they are. That it
+    /// does is tried with some elements negated.
     ///
     /// # Errors
     /// If data or runtime fail.
     pub fn embeddings(&self, runner: Runner, data: &Data, plan: &AimedPlan) -> Result<Option<[Array2<f32>; 2]>, Error> {
         let site = plan.site;
         let probe = self.probe();
-        if probe.is_empty() {
+        if probe.is_empty() || !site.tower.pooled {
             return Ok(None);
         }
         let weight = self.weight.mapv(|value| value as f32);
         let outputs = |side: &Array2<f32>| side.dot(&weight.t());
         let seen = raw(runner, data, site, &probe, None)?;
-        let both = |parts: [Array2<f32>; 2]| {
+        let both = |parts: &[Array2<f32>; 2]| {
             concatenate(Axis(0), &[parts[0].view(), parts[1].view()]).map(|rows| rows.mapv(f64::from)).ok()
         };
         let made = self.rows.each_ref().map(|side| outputs(&side.select(Axis(0), &probe)));
-        let ahead = both(made).zip(both(seen)).and_then(|(made, seen)| Ahead::find(&made, &seen));
-        Ok(match ahead {
-            None => None,
-            Some(Ahead::Plus(bias)) => {
-                let bias = bias.mapv(|value| value as f32);
-                Some(self.rows.each_ref().map(|side| outputs(side) + &bias))
-            }
-            Some(Ahead::Each) => Some(raw(runner, data, site, &(0..self.finite.len()).collect::<Vec<_>>(), None)?),
-        })
+        let Some(ahead) = both(&made).zip(both(&seen)).and_then(|(made, seen)| Ahead::find(&made, &seen)) else {
+            return Ok(None);
+        };
+        let bias = match &ahead {
+            Ahead::Plus(bias) => Some(bias.mapv(|value| value as f32)),
+            Ahead::Each => None,
+        };
+        let before = bias.as_ref().map_or(seen, |bias| made.map(|side| side + bias));
+        // About an eighth of all elements, scattered.
+        let scattered = |position: &u32| position.wrapping_mul(0x9e37_79b9) >> 29 == 0;
+        let positions = (0..self.weight.len() as u32).filter(scattered).collect();
+        let change = Change { update: Update::Multiply(-1.0), positions };
+        match self.deviation(runner, data, plan, &before, &change)? {
+            Some(deviation) if deviation <= PROVED => {}
+            _ => return Ok(None),
+        }
+        Ok(Some(match bias {
+            Some(bias) => self.rows.each_ref().map(|side| outputs(side) + &bias),
+            None => raw(runner, data, site, &(0..self.finite.len()).collect::<Vec<_>>(), None)?,
+        }))
     }
 
-    /// How alike the embeddings of a few samples by the changed tower are to those that follow from `embeddings`, those of
-    /// the tower as it is: the smallest cosine; `None` where one is not defined or the change cannot be tried.
+    /// How far off the embeddings of a few samples by the changed tower are from those that follow from `embeddings`, those
+    /// of all pairs by the tower as it is, in parts of what the change moves them by; `None` if it cannot be tried.
     ///
     /// # Errors
     /// If data or runtime fail.
@@ -118,23 +130,37 @@ impl Inputs {
         change: &Change,
     ) -> Result<Option<f64>, Error> {
         let probe = self.probe();
+        let before = embeddings.each_ref().map(|side| side.select(Axis(0), &probe));
+        self.deviation(runner, data, plan, &before, change)
+    }
+
+    /// The same for embeddings of the probe.
+    fn deviation(
+        &self,
+        runner: Runner,
+        data: &Data,
+        plan: &AimedPlan,
+        before: &[Array2<f32>; 2],
+        change: &Change,
+    ) -> Result<Option<f64>, Error> {
+        let probe = self.probe();
         let Change { update, positions } = change.clone();
         let selection = Selection { layer: plan.layer.clone(), update, positions };
         let Some(weights) = Replaced::new(plan.site.graph.model, &[selection])? else { return Ok(None) };
         let seen = raw(runner, data, plan.site, &probe, Some(&weights))?;
         let difference = change.difference(self);
-        let mut least = f64::INFINITY;
-        for ((inputs, before), seen) in self.rows.iter().zip(embeddings).zip(&seen) {
-            let foretold = before.select(Axis(0), &probe) + inputs.select(Axis(0), &probe).dot(&difference.t());
-            for (a, b) in foretold.rows().into_iter().zip(seen.rows()) {
-                let cosine = f64::from(a.dot(&b)) / (f64::from(a.dot(&a)).sqrt() * f64::from(b.dot(&b)).sqrt());
-                if !cosine.is_finite() {
-                    return Ok(None);
-                }
-                least = least.min(cosine);
-            }
+        let (mut off, mut moved) = (0.0, 0.0);
+        for ((inputs, before), seen) in self.rows.iter().zip(before).zip(&seen) {
+            let foretold = before + &inputs.select(Axis(0), &probe).dot(&difference.t());
+            let unit = |rows: &Array2<f32>| Embeddings::normalise_each(rows.clone()).0;
+            let [before, foretold, seen] = [unit(before), unit(&foretold), unit(seen)];
+            let distance = |a: &Embeddings, b: &Embeddings| {
+                a.rows().iter().zip(b.rows()).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>()
+            };
+            off += distance(&seen, &foretold);
+            moved += distance(&seen, &before);
         }
-        Ok(Some(least))
+        Ok(Some(if off == 0.0 { 0.0 } else { (off / moved).sqrt() }))
     }
 
     /// A few pairs.
@@ -145,76 +171,5 @@ impl Inputs {
 
 /// Samples of each side that are embedded to see what follows a layer.
 const PROBE: usize = 16;
-
-/// The tower as it ends before it divides embeddings by their length, if it does.
-fn unnormalised<'m>(site: &Site<'m>) -> Site<'m> {
-    let graph = site.graph;
-    let mut value = site.tower.embedding.as_str();
-    while let Some(node) = graph.producer(value) {
-        let first = node.input.first().map_or("", String::as_str);
-        match node.op_type.as_str() {
-            "Identity" => value = first,
-            "LpNormalization" => value = first,
-            // A length is made from what it divides.
-            "Div" if node.input.get(1).is_some_and(|divisor| made_from(graph, divisor, first)) => value = first,
-            _ => break,
-        }
-    }
-    let mut tower = site.tower.clone();
-    tower.embedding = value.to_owned();
-    Site { graph, tower, layers: vec![], opaque: vec![] }
-}
-
-/// Whether a few nodes lead from one value to another.
-fn made_from(graph: &Graph, value: &str, source: &str) -> bool {
-    let (mut pending, mut seen) = (vec![value], 0);
-    while let Some(value) = pending.pop() {
-        if value == source {
-            return true;
-        }
-        seen += 1;
-        if seen > NEAR {
-            return false;
-        }
-        pending.extend(graph.producer(value).into_iter().flat_map(|node| node.input.iter().map(String::as_str)));
-    }
-    false
-}
-
-/// Values that are looked at between an embedding and its length.
-const NEAR: usize = 32;
-
-/// Embeddings of some calibration pairs as the graph gives them, before it normalises them.
-fn raw(
-    runner: Runner,
-    data: &Data,
-    site: &Site,
-    rows: &[usize],
-    weights: Option<&Replaced>,
-) -> Result<[Array2<f32>; 2], Error> {
-    let site = &unnormalised(site);
-    data.with_pairs(site.modality(), rows, |pairs| {
-        let embedder = Embedder::with(runner, site, weights, pairs.safe)?;
-        let tower = site.modality();
-        let safe = embedder.raw(&format!("embedding {tower}, safe"), pairs.safe)?;
-        Ok([safe, embedder.raw(&format!("embedding {tower}, unsafe"), pairs.not_safe)?])
-    })
-}
-
-/// Embeddings of all calibration pairs by the tower of that modality, if it is there.
-///
-/// # Errors
-/// If data or runtime fail.
-pub fn embedded(
-    runner: Runner,
-    data: &Data,
-    sites: &[(usize, Site)],
-    tower: Modality,
-) -> Result<Option<[Array2<f32>; 2]>, Error> {
-    let Some((_, site)) = sites.iter().find(|(_, site)| site.modality() == tower) else { return Ok(None) };
-    if !site.tower.pooled {
-        return Ok(None);
-    }
-    let all: Vec<usize> = (0..data.calibration.rows.len()).collect();
-    raw(runner, data, site, &all, None).map(Some)
-}
+/// How far off embeddings may be in a trial: codes and short floats are not exact.
+const PROVED: f64 = 0.1;

@@ -3,15 +3,16 @@
 mod change;
 mod cross;
 mod inputs;
+mod raw;
 mod survey;
 
 use ndarray::Array2;
 use serde_json::json;
 
-use change::Change;
-use cross::{Crossing, moments};
+use change::{Change, Learnt};
+use cross::{Crossing, FEWEST, moments};
 pub use inputs::Inputs;
-use inputs::embedded;
+use raw::embedded;
 pub use survey::survey;
 
 use super::Error;
@@ -23,10 +24,9 @@ use super::notes;
 use super::site::Site;
 use super::tower_edit::TowerEdit;
 use crate::config::{Aimed, GAINS, MethodName, RIDGES};
-use crate::few::few;
 use crate::onnx::{Linear, Modality, Selection};
 use crate::report::{self, AimPoint, ControlKind};
-use crate::uwm::aim::{self, Detector, Fit, Moments};
+use crate::uwm::aim::{self, Detector, Fit};
 use crate::uwm::{self, Undefined};
 
 /// A tower that may be edited by aimed negation.
@@ -39,6 +39,8 @@ pub struct AimedPlan<'a> {
     pub layer: Linear,
     /// What is said of it.
     pub aimed: Aimed,
+    /// Whether just this tower was asked for: then it is an error if it cannot be aimed at, and else only a note.
+    pub asked: bool,
 }
 
 impl<'a> AimedPlan<'a> {
@@ -62,32 +64,65 @@ impl<'a> AimedPlan<'a> {
             }
             None => last(site)?,
         };
-        Ok(Self { file, site, layer, aimed })
+        let (tower, node) = (site.modality(), crate::few::cut(&layer.node));
+        if layer.uses.len() > 1 {
+            return Err(Error::Conflict {
+                reason: format!(
+                    "layer {node} of the {tower} tower multiplies {} values by one weight",
+                    layer.uses.len()
+                ),
+                help: "aimed edits need a layer that is given one: choose another with --layers, or another --preset",
+            });
+        }
+        let element = layer.weight.open(site.graph.model)?.element;
+        if aimed.method == MethodName::Steer && !element.is_float() {
+            return Err(Error::Conflict {
+                reason: format!(
+                    "the weight of layer {node} of the {tower} tower is {} codes, which cannot take any value",
+                    element.name()
+                ),
+                help: "negate instead (--preset aimed), or steer the file it was quantised from",
+            });
+        }
+        Ok(Self { file, site, layer, aimed, asked: false })
     }
 }
 
 /// The last linear layer of a tower, after its blocks.
 fn last(site: &Site) -> Result<Linear, Error> {
-    let ends = |role: &str| role == "projection" || role.starts_with("head.");
-    let found = site.layers.iter().rev().find(|layer| layer.role == "projection");
-    let found = found.or_else(|| site.layers.iter().rev().find(|layer| ends(&layer.role)));
-    if let Some(layer) = found {
-        site.check_editable(layer)?;
-        return Ok(layer.clone());
-    }
     let tower = site.modality();
-    let hidden = site.opaque.iter().rev().find(|node| ends(&node.role) && !node.convolution);
-    let why = hidden.map_or(String::new(), |node| {
-        format!(" that can be edited ('{}' is {}, and its weight is {})", node.node, node.role, node.weight)
-    });
-    Err(Error::Conflict {
-        reason: format!("the {tower} tower has no linear layer between its blocks and its embedding{why}"),
-        help: "name another layer that is given one row a sample with --layers, the other tower with --tower, or another --preset",
-    })
+    let none = |why: String| {
+        let help = "name another layer that is given one row a sample with --layers, the other tower with --tower, or another --preset";
+        Err(Error::Conflict { reason: format!("the {tower} tower has no last linear layer {why}"), help })
+    };
+    let opaque = |ends: fn(&str) -> bool| site.opaque.iter().rev().find(|node| ends(&node.role) && !node.convolution);
+    let layer = |ends: fn(&str) -> bool| site.layers.iter().rev().find(|layer| ends(&layer.role));
+    let projection = |role: &str| role == "projection";
+    let head = |role: &str| role.starts_with("head.");
+    // A projection ends a tower, whether it can be edited or not.
+    let found = match (opaque(projection), layer(projection)) {
+        (Some(node), None) => Err(Some(node)),
+        (_, Some(layer)) => Ok(layer),
+        (None, None) => layer(head).ok_or_else(|| opaque(head)),
+    };
+    match found {
+        Ok(layer) => {
+            site.check_editable(layer)?;
+            Ok(layer.clone())
+        }
+        Err(Some(node)) => none(format!(
+            "that can be edited: '{}' is {}, and its weight is {}",
+            crate::few::cut(&node.node),
+            node.role,
+            node.weight
+        )),
+        Err(None) => none("between its blocks and its embedding".to_owned()),
+    }
 }
 
-/// Cosine from which on an embedding is the one that was foretold; codes and short floats are not exact.
-const SAME: f64 = 0.98;
+/// How far off embeddings may be from what was foretold, in parts of what the edit moves them by; codes and short floats are
+/// not exact.
+const FORETOLD: f64 = 0.3;
 /// Where nothing can be cross-validated.
 const USUAL: aim::Aim = aim::Aim { gain: 2.5, ridge: 0.3 };
 /// Rounding that a limit forgives.
@@ -106,6 +141,8 @@ pub struct Aiming<'a, 's> {
     pub controls: Controls,
     /// Whether all plans are carried out, and not the best.
     pub all: bool,
+    /// Whether it is only asked: then that nothing comes of it is no error.
+    pub dry: bool,
 }
 
 /// A plan with what the calibration pairs bring to it.
@@ -125,57 +162,79 @@ impl<'a> Aiming<'a, '_> {
         plans: &[AimedPlan<'p>],
         notes: &mut Vec<String>,
     ) -> Result<(Vec<TowerEdit<'p>>, Vec<report::Aim>), Error> {
-        let mut trials = vec![];
+        let (mut trials, mut unfit) = (vec![], vec![]);
         for plan in plans {
-            let inputs = Inputs::gather(self.runner, self.data, plan)?;
-            notes::add(notes, inputs.notes.clone());
-            let embeddings = inputs.embeddings(self.runner, self.data, plan)?;
-            if embeddings.is_none() {
-                notes.push(format!(
-                    "not cross-validated: what follows layer {} of the {} tower does more than add a bias and normalise",
-                    plan.layer.node,
-                    plan.site.modality()
-                ));
+            match self.attempt(plan, notes) {
+                Ok(trial) => trials.push(trial),
+                Err(error) if !plan.asked && is_of_the_layer(&error) => unfit.push(error),
+                Err(error) => return Err(error),
             }
-            trials.push(Trial { plan, inputs, embeddings });
         }
         let of = |tower: Modality| -> Result<Option<[Array2<f32>; 2]>, Error> {
-            match trials.iter().find(|trial| trial.plan.site.modality() == tower) {
-                Some(trial) => Ok(trial.embeddings.clone()),
+            let own = trials.iter().find(|trial| trial.plan.site.modality() == tower);
+            match own.and_then(|trial| trial.embeddings.clone()) {
+                Some(embeddings) => Ok(Some(embeddings)),
                 None => embedded(self.runner, self.data, self.sites, tower),
             }
         };
-        let embeddings = [of(Modality::Text)?, of(Modality::Vision)?];
+        let embeddings = if trials.is_empty() { [None, None] } else { [of(Modality::Text)?, of(Modality::Vision)?] };
         let pairs = good(&trials, &embeddings);
         let bad = self.data.calibration.rows.len() - pairs.len();
-        if bad > 0 {
+        if bad > 0 && !trials.is_empty() {
             notes.push(format!(
                 "{bad} calibration pairs have activations or embeddings that are zero or not finite, and do not count"
             ));
         }
         let mut looked = vec![];
-        for trial in &trials {
-            looked.push(self.look(trial, &embeddings, &pairs)?);
+        let mut fit = vec![];
+        for trial in trials {
+            match self.look(&trial, &embeddings, &pairs) {
+                Ok(aim) => {
+                    looked.push(aim);
+                    fit.push(trial);
+                }
+                Err(error) if !trial.plan.asked && is_of_the_layer(&error) => unfit.push(error),
+                Err(error) => return Err(error),
+            }
         }
-        let chosen = self.choose(&trials, &mut looked, notes)?;
+        let trials = fit;
+        if trials.is_empty() {
+            return Err(unfit.remove(0));
+        }
+        notes.extend(unfit.iter().map(ToString::to_string));
         let mut edits = vec![];
-        for (trial, aim) in chosen {
+        for (trial, aim) in self.choose(&trials, &mut looked, pairs.len(), notes)? {
             let Trial { plan, inputs, embeddings } = &trials[trial];
             let edit = edit(plan, inputs, &pairs, aim, self.controls, notes)?;
             if let Some(embeddings) = embeddings {
                 let change = Change { update: edit.update.clone(), positions: edit.choice.positions[0].clone() };
-                let as_foretold = inputs.foretold(self.runner, self.data, plan, embeddings, &change)?;
-                if as_foretold.is_none_or(|cosine| cosine < SAME) {
+                let off = inputs.foretold(self.runner, self.data, plan, embeddings, &change)?;
+                if !off.is_some_and(|off| off <= FORETOLD) {
                     notes.push(format!(
-                        "the edited {} tower does not embed as was foretold (cosine {}): the figures for held-out pairs do not hold, go by the evaluation",
+                        "the edited {} tower does not embed as was foretold ({}): the figures for held-out pairs do not hold, go by the evaluation",
                         plan.site.modality(),
-                        as_foretold.map_or("not defined".to_owned(), |cosine| format!("{cosine:.3}"))
+                        off.map_or("not tried".to_owned(), |off| format!("off by {:.0} % of what the edit moves", 100.0 * off))
                     ));
                 }
             }
             edits.push(edit);
         }
         Ok((edits, looked))
+    }
+
+    /// Runs the pairs through a tower.
+    fn attempt<'t, 'p>(&self, plan: &'t AimedPlan<'p>, notes: &mut Vec<String>) -> Result<Trial<'t, 'p>, Error> {
+        let inputs = Inputs::gather(self.runner, self.data, plan)?;
+        notes::add(notes, inputs.notes.clone());
+        let embeddings = inputs.embeddings(self.runner, self.data, plan)?;
+        if embeddings.is_none() {
+            notes.push(format!(
+                "not cross-validated: what follows layer {} of the {} tower does more than add and normalise",
+                plan.layer.node,
+                plan.site.modality()
+            ));
+        }
+        Ok(Trial { plan, inputs, embeddings })
     }
 
     /// What can be said of a layer beforehand.
@@ -193,7 +252,8 @@ impl<'a> Aiming<'a, '_> {
             separation: None,
             by_concept: vec![],
             by_style: vec![],
-            limit: trial.plan.aimed.max_loss,
+            method: trial.plan.aimed.method.to_string(),
+            limit: Some(trial.plan.aimed.max_loss),
             before: None,
             curve: vec![],
             chosen: None,
@@ -204,8 +264,8 @@ impl<'a> Aiming<'a, '_> {
         let rows = &self.data.calibration.rows;
         (aim.separation, aim.by_concept) = crossing.separation(|pair| rows[pair].concept.clone());
         aim.by_style = crossing.separation(|pair| rows[pair].style.clone()).1;
-        let (own, other) = if tower == Modality::Text { (text, vision) } else { (vision, text) };
-        if let Some((own, other)) = own.as_ref().zip(other.as_ref()) {
+        let other = if tower == Modality::Text { vision } else { text };
+        if let Some((own, other)) = trial.embeddings.as_ref().zip(other.as_ref()) {
             let (before, curve) = crossing.curve(
                 self.runner,
                 tower,
@@ -223,62 +283,112 @@ impl<'a> Aiming<'a, '_> {
         &self,
         trials: &[Trial],
         looked: &mut [report::Aim],
+        pairs: usize,
         notes: &mut Vec<String>,
     ) -> Result<Vec<(usize, aim::Aim)>, Error> {
-        let mut best: Vec<(usize, aim::Aim, f64)> = vec![];
-        for (index, (trial, aim)) in trials.iter().zip(looked.iter()).enumerate() {
-            let Aimed { gain, ridge, .. } = trial.plan.aimed;
-            match (gain, ridge, &aim.before) {
+        // Of each trial that comes to something: the setting, and the GS on held-out pairs where that is known.
+        let mut found: Vec<(usize, aim::Aim, Option<f64>)> = vec![];
+        for (index, (trial, looked)) in trials.iter().zip(looked.iter_mut()).enumerate() {
+            let Aimed { method, gain, ridge, max_loss, .. } = trial.plan.aimed;
+            let steers = method == MethodName::Steer;
+            if let (Some(gain), true) = (gain, steers || ridge.is_some()) {
                 // Said by the user, whatever it costs.
-                (Some(gain), ridge, _) if ridge.is_some() || trial.plan.aimed.method == MethodName::Steer => {
-                    let ridge = ridge.unwrap_or(0.0);
-                    let gs = aim.curve.first().map_or(0.0, |point| point.GS);
-                    best.push((index, aim::Aim { gain, ridge }, gs));
-                }
-                (gain, ridge, None) => {
-                    let aim = aim::Aim { gain: gain.unwrap_or(USUAL.gain), ridge: ridge.unwrap_or(USUAL.ridge) };
-                    notes.push(format!(
-                        "gain {} and ridge {} were not found by cross-validation, which needs both towers and some pairs more",
-                        aim.gain, aim.ridge
-                    ));
-                    best.push((index, aim, 0.0));
-                }
-                (.., Some(before)) => {
-                    let point = pick(before, &aim.curve, trial.plan.aimed.max_loss);
-                    best.extend(
-                        point.map(|point| (index, aim::Aim { gain: point.gain, ridge: point.ridge }, point.GS)),
+                looked.limit = None;
+                let gs = looked.curve.first().map(|point| point.GS);
+                found.push((index, aim::Aim { gain, ridge: ridge.unwrap_or(0.0) }, gs));
+            } else if let Some(before) = &looked.before {
+                let step = 100.0 / pairs.max(1) as f64;
+                if step > max_loss {
+                    notes::add(
+                        notes,
+                        [format!(
+                            "{pairs} calibration pairs tell PS to {step:.1} points only: the limit of {max_loss} says little"
+                        )],
                     );
                 }
+                let point = pick(before, &looked.curve, max_loss);
+                let setting = |point: AimPoint| aim::Aim { gain: point.gain, ridge: point.ridge };
+                found.extend(point.map(|point| (index, setting(point), Some(point.GS))));
+            } else if pairs < FEWEST {
+                return Err(Error::Conflict {
+                    reason: format!("{pairs} calibration pairs are too few to find out how far an aimed edit may go"),
+                    help: "give some hundred pairs, or say --gain (and --ridge, where signs are turned)",
+                });
+            } else {
+                let aim = aim::Aim { gain: gain.unwrap_or(USUAL.gain), ridge: ridge.unwrap_or(USUAL.ridge) };
+                let aim = if steers { aim::Aim { ridge: 0.0, ..aim } } else { aim };
+                looked.limit = None;
+                let what = if steers { "its gain is a usual one" } else { "its gain and ridge are usual ones" };
+                notes.push(format!(
+                    "the {} tower is edited without cross-validation (which needs both towers), as far as nothing else is said {what}",
+                    trial.plan.site.modality()
+                ));
+                found.push((index, aim, None));
             }
         }
-        if best.is_empty() {
-            let found: Vec<String> = looked.iter().map(report::Aim::sentence).collect();
+        if self.all && found.len() < trials.len() || found.is_empty() {
+            let tried: Vec<String> = looked.iter().map(tried).collect();
+            let none = format!(
+                "no setting does any good within its limits on held-out calibration pairs. {}",
+                tried.join(" ")
+            );
+            if self.dry {
+                notes.push(none.trim_end().to_owned());
+                return Ok(vec![]);
+            }
+            let sentences = looked.iter().map(report::Aim::sentence).collect::<Vec<_>>().join(" ");
             return Err(Error::Conflict {
-                reason: format!(
-                    "no setting does any good without losing more than {} points of PS or of recall@1 (in a gallery of 256) on held-out calibration pairs. {}",
-                    few(looked.iter().map(|aim| aim.limit)),
-                    found.join(" ")
-                ),
-                help: "choose another --preset, allow more with --max-loss, or say --gain and --ridge, which are then not checked",
+                reason: format!("{none} {sentences}"),
+                help: "choose another --preset, allow more with --max-loss, or say --gain (and --ridge), which are then not checked; --dry-run --format json has all settings",
             });
         }
-        if !self.all {
+        if !self.all && found.len() > 1 {
+            let known = found.iter().filter_map(|(.., gs)| *gs).fold(f64::NEG_INFINITY, f64::max);
+            if known == f64::NEG_INFINITY {
+                return Err(Error::Conflict {
+                    reason: "both towers may be edited, and nothing tells where more comes of it".to_owned(),
+                    help: "choose one with --tower; editing both cancels out",
+                });
+            }
             // Of equal ones the first.
-            let most = best.iter().map(|(.., gs)| *gs).fold(f64::NEG_INFINITY, f64::max);
-            best.retain(|(.., gs)| *gs == most);
-            best.truncate(1);
-        }
-        for (index, aim, _) in &best {
-            looked[*index].chosen = Some([aim.gain, aim.ridge]);
-        }
-        if trials.len() > 1 && !self.all {
-            let tower = looked.iter().find(|aim| aim.chosen.is_some()).map(|aim| aim.tower);
-            notes.extend(tower.map(|tower| {
+            found.retain(|(.., gs)| *gs == Some(known));
+            found.truncate(1);
+            notes.extend(found.first().map(|(index, ..)| {
+                let tower = looked[*index].tower;
                 format!("the {tower} tower is edited, where it does more on held-out pairs; editing both cancels out (--tower chooses)")
             }));
         }
-        Ok(best.into_iter().map(|(index, aim, _)| (index, aim)).collect())
+        for (index, aim, _) in &found {
+            looked[*index].chosen = Some([aim.gain, aim.ridge]);
+        }
+        Ok(found.into_iter().map(|(index, aim, _)| (index, aim)).collect())
     }
+}
+
+/// The setting with the most GS, in words.
+fn tried(aim: &report::Aim) -> String {
+    let most = aim.curve.iter().max_by(|a, b| a.GS.total_cmp(&b.GS).then(b.gain.total_cmp(&a.gain)));
+    most.zip(aim.before.as_ref()).map_or(String::new(), |(point, before)| {
+        format!(
+            "In the {} tower gain {} has the most GS, {:.1}, for {:.1} points of PS and {:.1} of recall@1 in a gallery of 256.",
+            aim.tower,
+            point.gain,
+            point.GS,
+            before.PS - point.PS,
+            before.recall_of_256 - point.recall_of_256
+        )
+    })
+}
+
+/// Whether an error is of a layer, and not of data or runtime.
+pub fn is_of_the_layer(error: &Error) -> bool {
+    use crate::onnx::Error as Onnx;
+    matches!(
+        error,
+        Error::Conflict { .. }
+            | Error::Score { .. }
+            | Error::Onnx(Onnx::Layer { .. } | Onnx::Layers { .. } | Onnx::Tensor { .. })
+    )
 }
 
 /// The edit of a setting, made from some of the calibration pairs.
@@ -293,32 +403,34 @@ pub fn edit<'a>(
     wanted: Controls,
     notes: &mut Vec<String>,
 ) -> Result<TowerEdit<'a>, Error> {
-    let weight = &inputs.weight;
     let moments = moments(inputs, pairs);
-    let fit = Fit::usual(weight.ncols(), pairs.len());
-    let fitted = Detector::fit(&moments, weight, fit).map_err(|source| failed(&plan.layer, source))?;
-    let selection = |moments: &Moments, detector: &Detector| {
-        let Change { update, positions } = Change::make(plan.aimed.method, inputs, moments, detector, aim);
+    let mut learnt = Learnt::from(&moments, inputs).map_err(|source| failed(&plan.layer, source))?;
+    let selection = |learnt: &Learnt| {
+        let Change { update, positions } = Change::make(plan.aimed.method, inputs, learnt, aim);
         Selection { layer: plan.layer.clone(), update, positions }
     };
-    let own = selection(&moments, &fitted);
+    let own = selection(&learnt);
     if own.positions.is_empty() {
         return Err(failed(&plan.layer, uwm::Error::NothingSelected { layers: 1 }));
     }
     let mut controls = vec![];
     if wanted != Controls::Off {
-        let swapped = moments.swapped();
-        match Detector::fit(&swapped, weight, fit) {
-            Ok(other) => controls.push((ControlKind::Swapped, vec![selection(&swapped, &other)])),
+        match Learnt::from(&moments.swapped(), inputs) {
+            Ok(other) => controls.push((ControlKind::Swapped, vec![selection(&other)])),
             Err(error) => notes.push(format!("no control with roles swapped: {error}")),
         }
     }
+    let fit = Fit::usual(inputs.weight.ncols(), pairs.len());
+    let fitted = learnt.detector.clone();
     for seed in wanted.seeds() {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Box and Muller.
         let normal = || (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
-        match Detector::random(&moments, weight, fit, &fitted, normal) {
-            Ok(other) => controls.push((ControlKind::Direction { seed }, vec![selection(&moments, &other)])),
+        match Detector::random(&moments, &inputs.weight, fit, &fitted, normal) {
+            Ok(other) => {
+                learnt.detector = other;
+                controls.push((ControlKind::Direction { seed }, vec![selection(&learnt)]));
+            }
             Err(error) => notes.push(format!("no control with a random direction: {error}")),
         }
     }
@@ -346,7 +458,7 @@ fn settings(aimed: &Aimed) -> Vec<aim::Aim> {
     gains.flat_map(|gain| ridges.iter().map(move |&ridge| aim::Aim { gain, ridge })).collect()
 }
 
-/// The setting with the most GS within the limits, if it betters the model; of equal ones the one that negates least.
+/// The setting with the most GS within the limits, if it betters the model; of equal ones the one that costs least.
 fn pick(before: &AimPoint, curve: &[AimPoint], limit: f64) -> Option<AimPoint> {
     let kept = |lost: f64| lost <= limit + ROUNDING;
     let fits = |point: &&AimPoint| {
@@ -354,7 +466,10 @@ fn pick(before: &AimPoint, curve: &[AimPoint], limit: f64) -> Option<AimPoint> {
             && kept(before.recall_of_256 - point.recall_of_256)
             && point.GS > before.GS + ROUNDING
     };
-    let order = |a: &&AimPoint, b: &&AimPoint| a.GS.total_cmp(&b.GS).then(b.negated.cmp(&a.negated));
+    let order = |a: &&AimPoint, b: &&AimPoint| {
+        let safety = a.GS.total_cmp(&b.GS).then(a.PS.total_cmp(&b.PS));
+        safety.then(a.recall_of_256.total_cmp(&b.recall_of_256)).then(b.gain.total_cmp(&a.gain))
+    };
     curve.iter().filter(fits).max_by(order).copied()
 }
 
@@ -374,21 +489,4 @@ fn good(trials: &[Trial], embeddings: &[Option<[Array2<f32>; 2]>; 2]) -> Vec<usi
 
 fn failed(layer: &Linear, source: uwm::Error) -> Error {
     Error::Score { layer: layer.node.clone(), source }
-}
-
-/// Why aimed negation of both towers is not done.
-///
-/// # Errors
-/// [`Error::Conflict`], unless it is forced.
-pub fn check_both(plans: &[AimedPlan], force: bool) -> Result<(), Error> {
-    match plans.len() > 1 && !force {
-        true => Err(Error::Conflict {
-            reason: format!(
-                "aimed negation is asked for in both towers ({}), which cancels out: both move to the other side and meet again",
-                few(plans.iter().map(|plan| plan.site.modality()))
-            ),
-            help: "edit one of them (--tower); or, to see it, pass --force",
-        }),
-        false => Ok(()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Whether aimed edits can work on a model: told beforehand, from calibration pairs alone.
 
-use super::{AimedPlan, Aiming, Inputs, Trial, good};
+use super::{AimedPlan, Aiming, Inputs, Trial, good, is_of_the_layer};
 use crate::config::{Aimed, Config, Method, MethodName};
 use crate::onnx::{Graph, Hints, Model};
 use crate::pass::batches::Runner;
@@ -24,7 +24,7 @@ pub fn survey(
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(files, &graphs, hints)?;
     let data = Data::load(config, &sites)?;
-    let aiming = Aiming { runner, data: &data, sites: &sites, controls: Controls::Off, all: true };
+    let aiming = Aiming { runner, data: &data, sites: &sites, controls: Controls::Off, all: true, dry: true };
     let (mut looked, mut said) = (vec![], vec![]);
     for (file, site) in sites.iter().filter(|(_, site)| files.edits(site.modality())) {
         let aimed = match config.method(site.modality())? {
@@ -43,7 +43,7 @@ pub fn survey(
                 notes::add(&mut said, more);
                 looked.push(aim);
             }
-            Err(error @ (Error::Conflict { .. } | Error::Score { .. })) => said.push(error.to_string()),
+            Err(error) if is_of_the_layer(&error) => said.push(error.to_string()),
             Err(error) => return Err(error),
         }
     }

@@ -4,7 +4,7 @@ use super::frontier::coarse_to_fine;
 use crate::config::Method;
 use crate::onnx::{Linear, Modality};
 use crate::pass::Error;
-use crate::pass::aim::{AimedPlan, Inputs, edit};
+use crate::pass::aim::{AimedPlan, Inputs, edit, is_of_the_layer};
 use crate::pass::batches::Runner;
 use crate::pass::calibrate::{Averaged, Wanted};
 use crate::pass::checkpoint::Checkpoints;
@@ -109,7 +109,7 @@ impl<'a> Tower<'a> {
                     Method::Scored(recipe) => tower.add(plan_tower(*file, site, recipe, data, false)?, swapped, notes),
                     Method::Aimed(aimed) => match AimedPlan::new(*file, site, aimed) {
                         Ok(plan) => tower.plans.push(Planned::Aimed(Box::new(plan))),
-                        Err(error) if lenient => notes::add(notes, [error.to_string()]),
+                        Err(error) if lenient && is_of_the_layer(&error) => notes::add(notes, [error.to_string()]),
                         Err(error) => return Err(error),
                     },
                 }
@@ -176,9 +176,15 @@ impl<'a> Tower<'a> {
             match Inputs::gather(runner, data, plan) {
                 Ok(inputs) => {
                     notes::add(notes, inputs.notes.iter().cloned());
+                    let bad = inputs.finite.iter().filter(|finite| !**finite).count();
+                    let tower = self.site.modality();
+                    let said = format!(
+                        "{bad} calibration pairs are not finite in the {tower} tower's last layer, and do not count"
+                    );
+                    notes::add(notes, (bad > 0).then_some(said));
                     self.inputs.push((plan.layer.clone(), inputs));
                 }
-                Err(error @ Error::Conflict { .. }) if self.lenient => {
+                Err(error) if self.lenient && is_of_the_layer(&error) => {
                     notes::add(notes, [error.to_string()]);
                     unfit.push(plan.layer.clone());
                 }

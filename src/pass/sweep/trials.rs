@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::sides::Sides;
-use crate::onnx::{Modality, Replaced, Selection, Source, Update, sha256_of};
+use crate::onnx::{self, Modality, Replaced, Selection, Source, Update, sha256_of};
 use crate::pass::Error;
 use crate::pass::batches::Runner;
 use crate::pass::data::Data;
@@ -84,7 +84,9 @@ impl<'a> Laboratory<'a> {
         });
         match made {
             Ok(side) => Ok(Ok(Arc::new(side))),
-            Err(error @ (Error::SafeGround { .. } | Error::Conflict { .. })) => Ok(Err(error.to_string())),
+            Err(
+                error @ (Error::SafeGround { .. } | Error::Conflict { .. } | Error::Onnx(onnx::Error::Tensor { .. })),
+            ) => Ok(Err(error.to_string())),
             Err(error) => Err(error),
         }
     }

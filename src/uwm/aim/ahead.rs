@@ -12,8 +12,10 @@ pub enum Ahead {
     Each,
 }
 
-/// Part of an embedding's length that may differ: what codes and short floats lose on the way.
-const TOLERANCE: f64 = 0.03;
+/// Part of what embeddings differ by that may stay unexplained: what codes and short floats lose on the way.
+const TOLERANCE: f64 = 0.05;
+/// How far from 1 a length may be that is one.
+const UNIT: f64 = 0.03;
 
 impl Ahead {
     /// What explains raw embeddings `[N, O]` by outputs `[N, O]`; `None` if something else stands in between. That samples
@@ -22,7 +24,9 @@ impl Ahead {
         if outputs.dim() != embeddings.dim() || outputs.nrows() < 2 {
             return None;
         }
-        let scale = embeddings.iter().map(|value| value * value).sum::<f64>();
+        // Embeddings may have most in common: what counts is how they differ.
+        let centre = embeddings.mean_axis(Axis(0))?;
+        let scale = (embeddings - &centre).mapv(|value| value * value).sum();
         let close = |predicted: &Array2<f64>| {
             let off = (predicted - embeddings).mapv(|value| value * value).sum();
             off.is_finite() && off <= TOLERANCE * TOLERANCE * scale
@@ -32,7 +36,7 @@ impl Ahead {
             return Some(Self::Plus(rest));
         }
         let length = |row: ArrayView1<f64>| row.dot(&row).sqrt();
-        if embeddings.rows().into_iter().any(|row| (length(row) - 1.0).abs() > TOLERANCE) {
+        if embeddings.rows().into_iter().any(|row| (length(row) - 1.0).abs() > UNIT) {
             return Some(Self::Each);
         }
         let bias = bias_before_normalisation(outputs, embeddings)?;

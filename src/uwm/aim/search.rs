@@ -11,7 +11,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 use rayon::prelude::*;
 
-use super::{Detector, Moments};
+use super::Detector;
 
 /// What a search aims at.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Aim {
 const LEAST: f64 = 1e-9;
 
 /// Positions `o * I + i` of the elements to negate, ascending. `negated` holds what a negation makes of each element of
-/// `weight`: for codes, whatever their range allows. Of equal flips the first is taken; each row is its own, so the
+/// `weight`: for codes, whatever their range allows. `second` is `C`, `[I, I]`. Of equal flips the first is taken; each row is its own, so the
 /// number of threads does not show.
 ///
 /// # Panics
@@ -34,15 +34,14 @@ const LEAST: f64 = 1e-9;
 pub fn negate(
     weight: &Array2<f64>,
     negated: &Array2<f64>,
-    moments: &Moments,
+    second: &Array2<f64>,
     detector: &Detector,
     aim: Aim,
 ) -> Vec<u32> {
-    let second = moments.second(1.0);
     let pull = second.dot(&detector.v);
     let of_row = |row: usize| {
         let gradient = &pull * (aim.gain * detector.mu[row]);
-        let flips = search(weight.row(row), negated.row(row), &second, gradient, aim.ridge);
+        let flips = search(weight.row(row), negated.row(row), second, gradient, aim.ridge);
         flips.into_iter().map(move |column| (row * weight.ncols() + column) as u32)
     };
     (0..weight.nrows()).into_par_iter().map(of_row).flatten_iter().collect()
