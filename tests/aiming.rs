@@ -176,6 +176,7 @@ fn what_cannot_be_aimed_at_is_said_beforehand() {
     refused(&["--preset", "aimed", "--gain", "0"], 2, "the finite numbers above 0");
     refused(&["--preset", "aimed", "--scores-out", &small.path("s.safetensors")], 2, "aimed edits have none");
     refused(&["--edit", "guess"], 2, "negate or steer");
+    refused(&["--preset", "aimed", "--tower", "text", "--gain", "vision:3"], 2, "leaves that as it is");
     refused(&["--preset", "contrast", "--tower", "text"], 2, "edits none of the towers");
     // Asked without writing, it tells what comes nearest.
     let dry = ["rewrite", MODEL, "--dry-run", "--config", &config, "--backend", "tract", "--preset", "aimed"];
@@ -241,6 +242,7 @@ fn inspect_tells_whether_it_can_work() {
     }
     // Only if asked, and then a layer that cannot be aimed at is no error.
     assert!(json(&["inspect", MODEL])["aim"].is_null());
+    assert_eq!(output(&["inspect", MODEL, "--backend", "tract"]).2, 2);
     let (stdout, stderr, code) =
         output(&["inspect", MODEL, "--calibration", manifest, "--preset", "aimed", "--layers", "fc2[0]"]);
     assert!(code == 0 && stdout.contains("rows a sample"), "{stdout} {stderr}");

@@ -36,6 +36,12 @@ impl Args {
     pub fn run(self) -> Result<String, Error> {
         let files = self.model.files()?;
         let calibrated = self.data.names_calibration();
+        if !calibrated && self.runtime.given() {
+            return Err(Error::Conflict {
+                reason: "a runtime was named, and nothing is to be run".to_owned(),
+                help: "give --calibration, to see whether aimed edits can work; or leave the runtime out",
+            });
+        }
         let (hints, mut config) = (self.model.hints(), self.data.config(&files)?);
         if let Some(preset) = self.preset {
             config = config.with_preset(preset);

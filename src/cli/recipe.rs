@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::config::{Concepts, Config, Preset, TowerOptions};
 use crate::onnx::Modality;
+use crate::pass::Error;
 use crate::uwm::{Budget, Measure, Score};
 
 /// How elements are scored and selected. A value may be for one tower: `text:0.05`.
@@ -100,9 +101,18 @@ fn said<T: Copy>(values: &[OfTower<T>], tower: Modality) -> Option<T> {
     last(Some(tower)).or_else(|| last(None))
 }
 
+/// Another tower that a value names.
+fn other<T>(values: &[OfTower<T>], only: Modality) -> Option<Modality> {
+    values.iter().filter_map(|value| value.tower).find(|tower| *tower != only)
+}
+
 impl RecipeArgs {
     /// A configuration with what is said here instead: a preset for its whole recipe, then option by option.
-    pub fn over(&self, mut config: Config) -> Config {
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if something is said of a tower that stays as it is.
+    pub fn over(&self, mut config: Config) -> Result<Config, Error> {
+        self.check()?;
         if let Some(preset) = self.preset.or(self.edit) {
             config = config.with_preset(preset);
         }
@@ -130,7 +140,33 @@ impl RecipeArgs {
                 if own.edit == Some(false) { TowerOptions { edit: own.edit, ..TowerOptions::default() } } else { own };
             *options = own.or(std::mem::take(options));
         }
-        config
+        Ok(config)
+    }
+
+    /// Nothing may be said of a tower that `--tower` leaves alone.
+    fn check(&self) -> Result<(), Error> {
+        let Some(only) = self.tower else { return Ok(()) };
+        let options = [
+            ("--score", other(&self.score, only)),
+            ("--std", other(&self.std, only)),
+            ("--lambda", other(&self.lambda, only)),
+            ("--gain", other(&self.gain, only)),
+            ("--ridge", other(&self.ridge, only)),
+            ("--max-loss", other(&self.max_loss, only)),
+            ("--weight-prior", other(&self.weight_prior, only)),
+            ("--selection", other(&self.selection, only)),
+            ("--budget", other(&self.budget, only)),
+            ("--tau", other(&self.tau, only)),
+            ("--alpha", other(&self.alpha, only)),
+            ("--concepts", other(&self.concepts, only)),
+        ];
+        match options.into_iter().find_map(|(name, tower)| Some((name, tower?))) {
+            None => Ok(()),
+            Some((name, tower)) => Err(Error::Conflict {
+                reason: format!("{name} is given for the {tower} tower, and --tower {only} leaves that as it is"),
+                help: "leave one of them out",
+            }),
+        }
     }
 }
 

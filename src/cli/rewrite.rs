@@ -99,7 +99,7 @@ impl Args {
         let model = self.model.files()?;
         let mut config = self.data.config(&model)?;
         config.evaluation = self.evaluation.map(data).or(config.evaluation);
-        let mut config = self.recipe.over(config);
+        let mut config = self.recipe.over(config)?;
         self.model.choose_layers(&mut config);
         Ok(Job {
             hints: self.model.hints(),

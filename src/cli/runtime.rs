@@ -33,6 +33,14 @@ enum BackendName {
 }
 
 impl RuntimeArgs {
+    /// Whether anything is said.
+    pub fn given(&self) -> bool {
+        self.backend != BackendName::Auto
+            || self.device != Device::default()
+            || self.ort_library.is_some()
+            || self.threads.is_some()
+    }
+
     /// What was asked for. Starts the threads of the whole process.
     pub fn wish(self) -> Result<Wish, Error> {
         let threads = self.threads.map(usize::from);

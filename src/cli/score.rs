@@ -49,7 +49,7 @@ impl Score {
     pub fn run(self) -> Result<String, Error> {
         let (limits, wish) = (self.run.limits(), self.run.runtime.clone().wish()?);
         let model = self.model.files()?;
-        let mut config = self.recipe.over(self.data.config(&model)?);
+        let mut config = self.recipe.over(self.data.config(&model)?)?;
         self.model.choose_layers(&mut config);
         let job = ScoreJob {
             hints: self.model.hints(),

@@ -66,7 +66,9 @@ pub enum Error {
     #[error("no element of this layer, nor of any of the {layers} layers, was selected")]
     #[diagnostic(
         code("nothing-selected"),
-        help("nothing would be edited: raise tau, lower lambda, or choose other layers or another score")
+        help(
+            "nothing would be edited: raise tau (in an aimed edit the gain), lower lambda, or choose other layers or another score"
+        )
     )]
     NothingSelected {
         /// How many layers there are.
