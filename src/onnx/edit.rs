@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ndarray::Array2;
+
 use super::error::Error;
 use super::model::Model;
 use super::tensor::Weight;
@@ -166,4 +168,16 @@ impl LayerEdit {
         units.dedup();
         units
     }
+}
+
+/// What a negation makes of each value of a weight, as `[O, I]`: of codes, what their range allows.
+///
+/// # Errors
+/// Those of [`Weight::read`].
+pub fn negated(weight: &Weight, model: &Model) -> Result<Array2<f32>, Error> {
+    let opened = weight.open_values(model)?;
+    let mut plain = opened.stored.plain(model).into_owned();
+    let positions = (0..(weight.shape[0] * weight.shape[1]) as u32).collect();
+    LayerEdit { weight: weight.clone(), update: Update::Multiply(-1.0), positions }.apply(model, &mut plain)?;
+    Ok(weight.values(&opened, &plain))
 }

@@ -39,7 +39,7 @@ pub mod proto {
 }
 
 pub use diff::{Diff, TensorDiff, diff};
-pub use edit::{LayerEdit, Originals, RankOne, Update};
+pub use edit::{LayerEdit, Originals, RankOne, Update, negated};
 pub use element::Element;
 pub use error::Error;
 pub use external::check_location;

@@ -3,7 +3,6 @@
 use ndarray::Array2;
 
 use super::codes::{Codes, Parameters};
-use super::edit::{LayerEdit, Update};
 use super::element::Element;
 use super::error::Error;
 use super::model::Model;
@@ -106,19 +105,11 @@ impl Weight {
         Ok(self.values(&opened, &plain))
     }
 
-    /// What a negation makes of each value, as `[O, I]`: of codes, what their range allows.
+    /// The same as [`Weight::open`], where its values are known, and not only its codes.
     ///
     /// # Errors
     /// Those of [`Weight::read`].
-    pub fn negated(&self, model: &Model) -> Result<Array2<f32>, Error> {
-        let opened = self.open_values(model)?;
-        let mut plain = opened.stored.plain(model).into_owned();
-        let positions = (0..(self.shape[0] * self.shape[1]) as u32).collect();
-        LayerEdit { weight: self.clone(), update: Update::Multiply(-1.0), positions }.apply(model, &mut plain)?;
-        Ok(self.values(&opened, &plain))
-    }
-
-    fn open_values(&self, model: &Model) -> Result<Opened, Error> {
+    pub(super) fn open_values(&self, model: &Model) -> Result<Opened, Error> {
         let opened = self.open(model)?;
         if opened.parameters.as_ref().is_some_and(|parameters| !parameters.has_scale()) {
             let reason = "the scale of its codes is not a constant that can be found".to_owned();
@@ -128,7 +119,7 @@ impl Weight {
     }
 
     /// The values that the tensor's bytes stand for, as `[O, I]`.
-    fn values(&self, opened: &Opened, plain: &[u8]) -> Array2<f32> {
+    pub(super) fn values(&self, opened: &Opened, plain: &[u8]) -> Array2<f32> {
         let [rows, columns] = self.stored_shape();
         let array = match opened.element {
             // By far the most common, and asked for again and again while a layer is scored.
