@@ -231,6 +231,7 @@ fn options_that_make_no_sense() {
     refuses(&small, &[MODEL, "-o", MODEL, "--config", &config, "--force"], 2, "it is the input itself");
     let manifest = small.path("manifest.jsonl");
     refuses(&small, &[MODEL, "-o", &manifest, "--config", &config, "--force"], 2, "this job reads it");
+    refuses(&small, &[MODEL, "-o", &config, "--config", &config, "--force"], 2, "this job reads it");
     let patched = [MODEL, "-o", &out, "--patch-out", &manifest, "--config", &config, "--force"];
     refuses(&small, &patched, 2, "this job reads it");
     refuses(&small, &[MODEL, "-o", &small.write("there.onnx", "x"), "--config", &config], 2, "exists already");

@@ -82,6 +82,9 @@ pub enum Error {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The file it was read from, if it was.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
     /// Pairs to score with; split `calibration` unless named.
     pub calibration: Option<DataRef>,
     /// Quadruplets to measure on; split `evaluation` unless named.
@@ -136,13 +139,14 @@ impl Config {
         for file in data.chain(files) {
             *file = folder.join(&*file);
         }
+        config.path = Some(path.to_owned());
         Ok(config)
     }
 
-    /// The files that it names.
+    /// The files that it names, and its own.
     pub fn files(&self) -> Vec<PathBuf> {
         let data = [&self.calibration, &self.evaluation, &self.validation].into_iter().flatten().map(|d| &d.manifest);
-        let files = [&self.zero_shot, &self.tokenizer, &self.preprocessor].into_iter().flatten();
+        let files = [&self.path, &self.zero_shot, &self.tokenizer, &self.preprocessor].into_iter().flatten();
         data.chain(files).cloned().collect()
     }
 
