@@ -52,6 +52,13 @@ pub struct Aimed {
 /// What may be given away where nothing is said.
 const MAX_LOSS: f64 = 2.0;
 
+impl Aimed {
+    /// Whether nothing is left to be found by cross-validation.
+    pub fn is_said(&self) -> bool {
+        self.gain.is_some() && (self.method == MethodName::Steer || self.ridge.is_some())
+    }
+}
+
 /// As it can stand in a configuration.
 impl fmt::Display for Aimed {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -61,7 +68,7 @@ impl fmt::Display for Aimed {
             write!(f, ", layers: {}", layers_shown(layers)?)?;
         }
         // Where nothing is left to be found, nothing is given away.
-        let max_loss = gain.is_none().then_some(*max_loss).filter(|loss| *loss != MAX_LOSS);
+        let max_loss = (!self.is_said()).then_some(*max_loss).filter(|loss| *loss != MAX_LOSS);
         for (name, value) in [("gain", gain), ("ridge", ridge), ("max_loss", &max_loss)] {
             if let Some(value) = value {
                 write!(f, ", {name}: {value}")?;
@@ -132,7 +139,8 @@ impl TowerOptions {
             Method::Scored(recipe) => self.unused_by(recipe.scoring.score),
             Method::Aimed(aimed) => {
                 let takes = |name: &str| match name {
-                    "method" | "layers" | "gain" | "max_loss" => true,
+                    "method" | "layers" | "gain" => true,
+                    "max_loss" => !aimed.is_said(),
                     "ridge" => aimed.method == MethodName::Aimed,
                     _ => false,
                 };
@@ -165,6 +173,11 @@ mod tests {
         // A name with a dot is quoted, as globs are.
         assert_eq!(vision(&format!("vision: {said}")).unwrap(), said.replace("head.fc2", "\"head.fc2\""));
         assert_eq!(vision("preset: aimed\nvision: {max_loss: 3}").unwrap(), "{method: aimed, max_loss: 3}");
+        assert_eq!(
+            vision("vision: {method: aimed, gain: 2, max_loss: 3}").unwrap(),
+            "{method: aimed, gain: 2, max_loss: 3}"
+        );
+        assert!(vision("preset: steer\nvision: {gain: 2, max_loss: 3}").unwrap_err().contains("max_loss is given"));
         assert!(vision("vision: {max_loss: 3}").unwrap_err().contains("max_loss is given"));
         assert!(vision("preset: aimed\nvision: {tau: 0.1}").unwrap_err().contains("tau is given"));
         assert!(vision("vision: {ridge: 0.1}").unwrap_err().contains("ridge is given"));

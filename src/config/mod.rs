@@ -65,7 +65,7 @@ pub enum Error {
     #[diagnostic(
         code("option-unused"),
         help(
-            "leave it out, or choose a score that takes it: std goes with pairwise, dataset, unsafe-only and difference; lambda with contrast, concept-contrast and energy-contrast; gain with energy-contrast and aimed; ridge with aimed, max_loss with aimed and steer, which take no other option but layers"
+            "leave it out, or choose a score that takes it: std goes with pairwise, dataset, unsafe-only and difference; lambda with contrast, concept-contrast and energy-contrast; gain with energy-contrast and aimed; ridge with aimed, max_loss with aimed and steer (which take no other option but layers) where gain or ridge is left to be found"
         )
     )]
     Unused {

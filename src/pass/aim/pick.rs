@@ -26,7 +26,7 @@ impl Aiming<'_, '_> {
         for (index, (trial, looked)) in trials.iter().zip(looked.iter_mut()).enumerate() {
             let Aimed { method, gain, ridge, max_loss, .. } = trial.plan.aimed;
             let steers = method == MethodName::Steer;
-            if let (Some(gain), true) = (gain, steers || ridge.is_some()) {
+            if let (Some(gain), true) = (gain, trial.plan.aimed.is_said()) {
                 // Said by the user, whatever it costs.
                 looked.limit = None;
                 let gs = looked.curve.first().map(|point| point.GS);
