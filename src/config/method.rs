@@ -45,8 +45,8 @@ pub struct Aimed {
     pub gain: Option<f64>,
     /// What a negation costs; the same. Steering has none.
     pub ridge: Option<f64>,
-    /// Points of recall@1 and of PS that cross-validation may give away.
-    pub max_loss: f64,
+    /// Points of recall@1 and of PS that cross-validation may give away; `None` where nothing is left for it to find.
+    pub max_loss: Option<f64>,
 }
 
 /// What may be given away where nothing is said.
@@ -54,7 +54,7 @@ const MAX_LOSS: f64 = 2.0;
 
 impl Aimed {
     /// Whether nothing is left to be found by cross-validation.
-    pub fn is_said(&self) -> bool {
+    fn is_said(&self) -> bool {
         self.gain.is_some() && (self.method == MethodName::Steer || self.ridge.is_some())
     }
 }
@@ -67,8 +67,7 @@ impl fmt::Display for Aimed {
         if let Some(layers) = layers {
             write!(f, ", layers: {}", layers_shown(layers)?)?;
         }
-        // Where nothing is left to be found, nothing is given away.
-        let max_loss = (!self.is_said()).then_some(*max_loss).filter(|loss| *loss != MAX_LOSS);
+        let max_loss = max_loss.filter(|loss| *loss != MAX_LOSS);
         for (name, value) in [("gain", gain), ("ridge", ridge), ("max_loss", &max_loss)] {
             if let Some(value) = value {
                 write!(f, ", {name}: {value}")?;
@@ -121,13 +120,15 @@ impl TowerOptions {
         check("gain", gain, |gain| gain.is_finite() && gain > 0.0, "the finite numbers above 0")?;
         check("max_loss", self.max_loss, |loss| loss.is_finite() && loss >= 0.0, "the finite numbers from 0 on")?;
         check("ridge", self.ridge, |ridge| ridge.is_finite() && ridge >= 0.0, "the finite numbers from 0 on")?;
-        Ok(Some(Method::Aimed(Aimed {
+        let mut aimed = Aimed {
             method,
             layers: self.layers.clone(),
             gain,
             ridge: self.ridge.filter(|_| method == MethodName::Aimed),
-            max_loss: self.max_loss.unwrap_or(MAX_LOSS),
-        })))
+            max_loss: None,
+        };
+        aimed.max_loss = (!aimed.is_said()).then(|| self.max_loss.unwrap_or(MAX_LOSS));
+        Ok(Some(Method::Aimed(aimed)))
     }
 
     /// Checks that the method goes by the options that are given.

@@ -164,7 +164,7 @@ impl<'a> Aiming<'a, '_> {
             by_concept: vec![],
             by_style: vec![],
             method: trial.plan.aimed.method.to_string(),
-            limit: Some(trial.plan.aimed.max_loss),
+            limit: trial.plan.aimed.max_loss,
             before: None,
             curve: vec![],
             chosen: None,

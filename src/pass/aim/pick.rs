@@ -26,12 +26,11 @@ impl Aiming<'_, '_> {
         for (index, (trial, looked)) in trials.iter().zip(looked.iter_mut()).enumerate() {
             let Aimed { method, gain, ridge, max_loss, .. } = trial.plan.aimed;
             let steers = method == MethodName::Steer;
-            if let (Some(gain), true) = (gain, trial.plan.aimed.is_said()) {
+            if let (Some(gain), None) = (gain, max_loss) {
                 // Said by the user, whatever it costs.
-                looked.limit = None;
                 let gs = looked.curve.first().map(|point| point.GS);
                 found.push((index, Aim { gain, ridge: ridge.unwrap_or(0.0) }, gs));
-            } else if let Some(before) = &looked.before {
+            } else if let Some((before, max_loss)) = looked.before.as_ref().zip(max_loss) {
                 let step = 100.0 / pairs.max(1) as f64;
                 if step > max_loss {
                     notes::add(

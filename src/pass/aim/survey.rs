@@ -29,7 +29,7 @@ pub fn survey(
     for (file, site) in sites.iter().filter(|(_, site)| files.edits(site.modality())) {
         let aimed = match config.method(site.modality())? {
             Some(Method::Aimed(aimed)) => aimed,
-            _ => Aimed { method: MethodName::Aimed, layers: None, gain: None, ridge: None, max_loss: 0.0 },
+            _ => Aimed { method: MethodName::Aimed, layers: None, gain: None, ridge: None, max_loss: None },
         };
         let look = || {
             let plan = AimedPlan::new(*file, site, aimed)?;
