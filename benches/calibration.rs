@@ -18,7 +18,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ImageEncoder, RgbImage};
 use ndarray::{Array2, Array4, Axis};
 use uwm_onnx::config::TowerOptions;
-use uwm_onnx::dataset::{Batch, Error, Images, Preprocessor, Samples};
+use uwm_onnx::dataset::{Batch, Error, Images, Picture, Preprocessor, Samples};
 use uwm_onnx::onnx::{Graph, Hints, Linear, Modality, Model, Names, Outputs, Patch, Plan, Selection, Update, stage};
 use uwm_onnx::pass::{Calibration, Embedder, Limits, Pairs, Runner, Site, Unobserved, calibrate};
 use uwm_onnx::runtime::{Backend, Runtime, Wish, open};
@@ -112,7 +112,10 @@ impl Scene {
             place.threads
         );
         let files = |shift: usize| {
-            Images::new(&preprocessor, (0..pairs).map(|k| self.photos[(k + shift) % PHOTOS].clone()).collect())
+            Images::new(
+                &preprocessor,
+                (0..pairs).map(|k| Picture::File(self.photos[(k + shift) % PHOTOS].clone())).collect(),
+            )
         };
         let (safe_files, unsafe_files) = (files(0), files(1));
         let mut least = [[f64::INFINITY; 2]; 5];
@@ -299,7 +302,8 @@ impl Memory {
         if tower == Modality::Text {
             return Self::text(77, 49_000, len, seed);
         }
-        let paths: Vec<PathBuf> = (0..CHUNK.min(len)).map(|k| photos[(k + seed) % photos.len()].clone()).collect();
+        let paths: Vec<Picture> =
+            (0..CHUNK.min(len)).map(|k| Picture::File(photos[(k + seed) % photos.len()].clone())).collect();
         let count = paths.len();
         let samples = Images::new(preprocessor, paths).batch(0..count).expect("photos");
         Self { samples, len }

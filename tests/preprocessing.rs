@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use uwm_onnx::dataset::{Batch, Filter, Images, Preprocessor, Samples, resize};
+use uwm_onnx::dataset::{Batch, Filter, Images, Picture, Preprocessor, Samples, resize};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocessing").join(name)
@@ -33,7 +33,7 @@ fn resizing_equals_pillow() {
 #[test]
 fn clip_preprocessing_agrees() {
     let preprocessor = Preprocessor::read(&fixture("preprocessor_config.json")).unwrap();
-    let images = Images::new(&preprocessor, vec![fixture("photo.png")]);
+    let images = Images::new(&preprocessor, vec![Picture::File(fixture("photo.png"))]);
     let Batch::Image { pixels } = images.batch(0..1).unwrap() else { panic!("images give images") };
     assert_eq!(pixels.dim(), (1, 3, 48, 48));
     let bytes = std::fs::read(fixture("clip_48.f32")).unwrap();

@@ -312,7 +312,7 @@ fn an_interrupted_calibration_goes_on() {
 #[test]
 fn samples_that_are_not_finite_are_named_or_skipped_and_counted() {
     use prost::Message;
-    use uwm_onnx::dataset::{Batch, Images, Preprocessor, Samples};
+    use uwm_onnx::dataset::{Batch, Images, Picture, Preprocessor, Samples};
     use uwm_onnx::onnx::proto::tensor_proto::DataType;
     use uwm_onnx::onnx::proto::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto};
     let small = Small::new();
@@ -321,7 +321,7 @@ fn samples_that_are_not_finite_are_named_or_skipped_and_counted() {
     let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let preprocessor = Preprocessor::read(&root("models/emoji-clip/preprocessor_config.json")).unwrap();
     let mean = |row: &Value, side: &str| {
-        let images = Images::new(&preprocessor, vec![row[side].as_str().unwrap().into()]);
+        let images = Images::new(&preprocessor, vec![Picture::File(row[side].as_str().unwrap().into())]);
         let Batch::Image { pixels } = images.batch(0..1).unwrap() else { unreachable!() };
         pixels.iter().map(|&value| f64::from(value)).sum::<f64>() / pixels.len() as f64
     };

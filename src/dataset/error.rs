@@ -64,15 +64,33 @@ pub enum Error {
         /// Those that exist.
         found: String,
     },
+    /// A set that lacks what a tower embeds.
+    #[error("{} has no {what}, or not for every row", path.display())]
+    #[diagnostic(code("data-part-missing"), help("give a set with them, or only the tower that it has samples for"))]
+    Without {
+        /// The set.
+        path: PathBuf,
+        /// Texts or images.
+        what: &'static str,
+    },
+    /// Nothing to prepare samples with.
+    #[error("there is no {what}, and the data have to be prepared with it")]
+    #[diagnostic(code("preparation-missing"), help("give it with {option}, or put the model's own beside the model"))]
+    Unprepared {
+        /// The file.
+        what: &'static str,
+        /// The option that names it.
+        option: &'static str,
+    },
     /// An image cannot be decoded.
-    #[error("cannot decode the image {}: {reason}", path.display())]
+    #[error("cannot decode the image {path}: {reason}")]
     #[diagnostic(
         code("image-broken"),
         help("replace the file, or remove its row from the manifest; PNG and JPEG are read")
     )]
     Image {
-        /// The file.
-        path: PathBuf,
+        /// The file, or where in an archive.
+        path: String,
         /// What the decoder said.
         reason: String,
     },

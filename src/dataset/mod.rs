@@ -4,8 +4,12 @@
 mod error;
 mod image;
 mod manifest;
+mod picture;
+mod preparation;
 mod preprocessor;
 mod resample;
+mod set;
+mod tensors;
 mod text;
 mod zero_shot;
 
@@ -15,11 +19,33 @@ use ndarray::{Array2, Array4};
 
 pub use error::Error;
 pub use image::Images;
-pub use manifest::{Manifest, Quadruplet};
+pub use picture::Picture;
+pub use preparation::Preparation;
 pub use preprocessor::Preprocessor;
 pub use resample::{Filter, resize};
+pub use set::{DataSet, Pair, Quadruplet, Side};
+pub use tensors::{Inputs, TensorSet, Values};
 pub use text::{Texts, Tokenizer};
 pub use zero_shot::ZeroShot;
+
+/// What a tower embeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Texts.
+    Text,
+    /// Images.
+    Image,
+}
+
+impl Kind {
+    /// In words, of several.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Text => "texts",
+            Self::Image => "images",
+        }
+    }
+}
 
 /// Consecutive samples, ready for a tower.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::Error;
+use super::picture::Picture;
 
 /// Images to be classified by the nearest label embedding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +22,10 @@ pub struct ZeroShot {
 }
 
 /// An image of a class.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labelled {
-    /// The file.
-    pub image: PathBuf,
+    /// Where it is.
+    pub image: Picture,
     /// Index of its label.
     pub label: usize,
     /// The split it belongs to; to every one if none is named.
@@ -37,7 +37,15 @@ pub struct Labelled {
 struct File {
     labels: Vec<String>,
     templates: Vec<String>,
-    images: Vec<Labelled>,
+    images: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    image: PathBuf,
+    label: usize,
+    split: Option<String>,
 }
 
 impl ZeroShot {
@@ -64,7 +72,7 @@ impl ZeroShot {
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut images = vec![];
-        for (index, Labelled { image, label, split }) in file.images.into_iter().enumerate() {
+        for (index, Entry { image, label, split }) in file.images.into_iter().enumerate() {
             if label >= file.labels.len() {
                 return Err(wrong(format!("images[{index}] has label {label} of {} labels", file.labels.len())));
             }
@@ -72,7 +80,7 @@ impl ZeroShot {
             if !image.is_file() {
                 return Err(wrong(format!("images[{index}]: {} does not exist", image.display())));
             }
-            images.push(Labelled { image, label, split });
+            images.push(Labelled { image: Picture::File(image), label, split });
         }
         Ok(Self { labels: file.labels, templates: file.templates, images, path: path.to_owned() })
     }
@@ -121,10 +129,13 @@ impl ZeroShot {
                 }
             }
         }
-        let real = |image: &Labelled| image.image.canonicalize().unwrap_or_else(|_| image.image.clone());
-        let first: BTreeSet<PathBuf> = parts[0].iter().map(real).collect();
+        let real = |image: &Labelled| match &image.image {
+            Picture::File(path) => Picture::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
+            member => member.clone(),
+        };
+        let first: BTreeSet<Picture> = parts[0].iter().map(real).collect();
         if let Some(twice) = parts[1].iter().find(|image| first.contains(&real(image))) {
-            return Err(wrong(format!("{} would be both chosen by and reported", twice.image.display())));
+            return Err(wrong(format!("{} would be both chosen by and reported", twice.image)));
         }
         if let Some(empty) = parts.iter().position(Vec::is_empty) {
             return Err(wrong(format!("no image is left for the split '{}'", splits[empty])));
@@ -145,7 +156,7 @@ mod tests {
     #[test]
     fn images_are_dealt_out_label_by_label() {
         let image = |name: &str, label, split: Option<&str>| Labelled {
-            image: PathBuf::from(name),
+            image: Picture::File(PathBuf::from(name)),
             label,
             split: split.map(str::to_owned),
         };
@@ -160,7 +171,7 @@ mod tests {
         let set = ZeroShot { labels, templates: vec![], images, path: PathBuf::new() };
         assert_eq!(set.of("b").unwrap().images.len(), 5);
         assert_eq!(set.of("a").unwrap().images.len(), 4);
-        let names = |set: &ZeroShot| set.images.iter().map(|i| i.image.display().to_string()).collect::<String>();
+        let names = |set: &ZeroShot| set.images.iter().map(|i| i.image.to_string()).collect::<String>();
         let parts = set.divided(["a", "b"]).unwrap();
         assert_eq!(parts.each_ref().map(names), ["125", "34"]);
         // One name for both: only what names none can be dealt out.

@@ -15,17 +15,17 @@ use super::checkpoint::{Checkpoint, Checkpoints};
 use super::evaluate::EvaluationData;
 use super::site::Site;
 use super::splits::Split;
+use super::stored::samples;
 use crate::config::{Concepts, Config, Recipe};
-use crate::dataset::{Images, Manifest, Preprocessor, Quadruplet, Texts, Tokenizer, ZeroShot};
+use crate::dataset::{DataSet, Picture, Preparation, Preprocessor, Quadruplet, Side, Tokenizer};
 use crate::onnx::{self, Modality, Source, sha256_of};
 
 /// The data sets, read and checked.
 pub struct Data {
     config: Config,
-    tokenizer: Option<Tokenizer>,
-    preprocessor: Option<Preprocessor>,
+    prepared: Preparation,
     /// Pairs to score with.
-    pub calibration: Manifest,
+    pub calibration: DataSet,
     /// Hashes of the calibration pairs as the towers see them, text first.
     identities: [OnceLock<String>; 2],
 }
@@ -36,32 +36,15 @@ impl Data {
     /// # Errors
     /// If something is missing or broken.
     pub fn load(config: &Config, sites: &[(usize, Site)]) -> Result<Self, Error> {
-        let has = |modality| sites.iter().find(|(_, site)| site.modality() == modality).map(|(_, site)| site);
-        let missing =
-            |site: &Site, what, help| Error::Missing { what, model: site.graph.model.path().to_owned(), help };
-        let tokenizer = match has(Modality::Text) {
-            None => None,
-            Some(site) => {
-                let path = config.tokenizer.as_deref();
-                let help = "give it with --tokenizer, or put the model's tokenizer.json beside it";
-                let length = site.tower.input.dims.get(1).copied().flatten().or(config.text.length);
-                Some(Tokenizer::open(path.ok_or_else(|| missing(site, "tokenizer.json", help))?, length)?)
-            }
-        };
-        let preprocessor = match has(Modality::Vision) {
-            None => None,
-            Some(site) => {
-                let path = config.preprocessor.as_deref();
-                let help = "give it with --preprocessor, or put the model's preprocessor_config.json beside it";
-                Some(Preprocessor::read(path.ok_or_else(|| missing(site, "preprocessor_config.json", help))?)?)
-            }
-        };
-        let calibration = config.calibration.as_ref().ok_or_else(|| {
-            missing(&sites[0].1, "calibration data", "give a manifest with --calibration, or name it in uwm.yaml")
+        let calibration = config.calibration.as_ref().ok_or_else(|| Error::Missing {
+            what: "calibration data",
+            model: sites[0].1.graph.model.path().to_owned(),
+            help: "give a manifest with --calibration, or name it in uwm.yaml",
         })?;
-        let calibration = Manifest::read(&calibration.manifest, calibration.split.as_deref().unwrap_or("calibration"))?;
+        let calibration = DataSet::read(&calibration.manifest, calibration.split.as_deref().unwrap_or("calibration"))?;
+        let prepared = preparation(config, sites, calibration.tensors.is_some())?;
         let identities = [OnceLock::new(), OnceLock::new()];
-        Ok(Self { config: config.clone(), tokenizer, preprocessor, calibration, identities })
+        Ok(Self { config: config.clone(), prepared, calibration, identities })
     }
 
     /// The calibration pairs in one pool, or apart by concept.
@@ -100,25 +83,16 @@ impl Data {
         })
     }
 
-    /// Does something with some of the calibration pairs, in a tower's modality.
-    pub fn with_pairs<T>(&self, modality: Modality, rows: &[usize], work: impl FnOnce(Pairs) -> T) -> T {
+    /// Does something with some of the calibration pairs, as a tower takes them.
+    ///
+    /// # Errors
+    /// If there are none of its kind.
+    pub fn with_pairs<T>(&self, site: &Site, rows: &[usize], work: impl FnOnce(Pairs) -> T) -> Result<T, Error> {
         let numbers = self.concepts().1;
         let concepts: Vec<usize> = rows.iter().map(|&row| numbers[row]).collect();
-        let of = || rows.iter().map(|&row| &self.calibration.rows[row]);
-        match (modality, &self.tokenizer, &self.preprocessor) {
-            (Modality::Text, Some(tokenizer), _) => {
-                let texts = |pick: fn(&Quadruplet) -> &String| Texts::new(tokenizer, of().map(pick).cloned().collect());
-                let (safe, not_safe) = (texts(|q| &q.safe_text), texts(|q| &q.unsafe_text));
-                work(Pairs { safe: &safe, not_safe: &not_safe, concepts: &concepts })
-            }
-            (Modality::Vision, _, Some(preprocessor)) => {
-                let images =
-                    |pick: fn(&Quadruplet) -> &PathBuf| Images::new(preprocessor, of().map(pick).cloned().collect());
-                let (safe, not_safe) = (images(|q| &q.safe_image), images(|q| &q.unsafe_image));
-                work(Pairs { safe: &safe, not_safe: &not_safe, concepts: &concepts })
-            }
-            _ => unreachable!("load() read what each tower needs"),
-        }
+        let of = |side| samples(site, &self.calibration, side, rows, &self.prepared);
+        let (safe, not_safe) = (of(Side::Safe)?, of(Side::Unsafe)?);
+        Ok(work(Pairs { safe: &*safe, not_safe: &*not_safe, concepts: &concepts }))
     }
 
     /// Runs a group of the calibration pairs through a tower; progress is kept in `checkpoints`, under a name of the
@@ -145,21 +119,17 @@ impl Data {
             }
         };
         let keep = keep.as_ref().map(|keep| keep as &dyn Fn(usize) -> Checkpoint);
-        self.with_pairs(site.modality(), &group.rows, |pairs| {
+        self.with_pairs(site, &group.rows, |pairs| {
             average(runner, Calibration { site, layers, pairs, scorings, epsilon }, keep)
-        })
+        })?
     }
 
     /// All that a tower's sums depend on, but the batch size.
     fn job(&self, runner: Runner, wanted: Wanted, rows: &[usize]) -> Result<Value, Error> {
         let Wanted { site, layers, scorings, epsilon } = wanted;
         let place = runner.runtime.place();
-        let text = site.modality() == Modality::Text;
         let rows = rows.iter().map(|&row| &self.calibration.rows[row]);
-        let samples = rows.map(|row| match text {
-            true => Ok(json!([row.concept, row.safe_text, row.unsafe_text])),
-            false => Ok(json!([row.concept, stamp(&row.safe_image)?, stamp(&row.unsafe_image)?])),
-        });
+        let samples = rows.map(|row| seen(row, site.modality(), &self.calibration, stamp));
         let files: Vec<&str> = site.graph.model.sources().iter().map(Source::sha256).collect();
         Ok(json!({
             "tool": env!("CARGO_PKG_VERSION"),
@@ -173,6 +143,18 @@ impl Data {
             "runtime": [place.backend, &place.version, &place.provider, &place.device],
             "skip_bad_samples": runner.limits.skip_bad_samples,
         }))
+    }
+
+    /// A hash of the files that the calibration pairs were read from; of several, of their hashes.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn calibration_sha256(&self) -> Result<String, Error> {
+        let hashes = self.calibration.sources.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(match hashes.as_slice() {
+            [one] => one.clone(),
+            several => sha256_of(several.concat().as_bytes()),
+        })
     }
 
     /// A hash of the calibration pairs as a tower sees them, by content, and of what they are prepared with.
@@ -191,11 +173,14 @@ impl Data {
     fn make_identity(&self, site: &Site) -> Result<String, Error> {
         let modality = site.modality();
         let rows = &self.calibration.rows;
-        let pairs = rows.par_iter().map(|row| match modality {
-            Modality::Text => Ok(json!([row.concept, row.safe_text, row.unsafe_text])),
-            Modality::Vision => Ok(json!([row.concept, sha256(&row.safe_image)?, sha256(&row.unsafe_image)?])),
-        });
+        let hash = |picture: &Picture| Ok(json!(picture_sha256(picture)?));
+        let pairs = rows.par_iter().map(|row| seen(row, modality, &self.calibration, hash));
         let pairs = pairs.collect::<Result<Vec<_>, Error>>()?;
+        // Of tensors the rows tell nothing.
+        let pairs = match self.calibration.tensors {
+            Some(_) => json!([pairs, sha256(&self.calibration.path)?]),
+            None => json!(pairs),
+        };
         Ok(sha256_of(json!([pairs, self.prepared(modality)?, format!("{:?}", site.tower)]).to_string().as_bytes()))
     }
 
@@ -218,32 +203,53 @@ impl Data {
     /// # Errors
     /// If a file is not there.
     pub fn content(&self, modality: Modality, on: EvaluationData) -> Result<Value, Error> {
-        let zero_shot = on.zero_shot;
-        Ok(match modality {
-            Modality::Text => json!([
-                on.quadruplets.iter().map(|row| [&row.safe_text, &row.unsafe_text]).collect::<Vec<_>>(),
-                zero_shot.map(ZeroShot::prompts)
-            ]),
-            Modality::Vision => {
-                let rows = on.quadruplets.iter().flat_map(|row| [&row.safe_image, &row.unsafe_image]);
-                let images = zero_shot.into_iter().flat_map(|set| set.images.iter().map(|labelled| &labelled.image));
-                let stamps = |paths: &mut dyn Iterator<Item = &PathBuf>| {
-                    paths.map(|path| stamp(path)).collect::<Result<Vec<_>, Error>>()
-                };
-                json!([stamps(&mut { rows })?, stamps(&mut { images })?])
+        let rows = on.set.rows.iter().map(|row| seen(row, modality, on.set, stamp));
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+        let zero_shot = match (on.zero_shot, modality) {
+            (None, _) => Value::Null,
+            (Some(set), Modality::Text) => json!(set.prompts()),
+            (Some(set), Modality::Vision) => {
+                json!(set.images.iter().map(|labelled| stamp(&labelled.image)).collect::<Result<Vec<_>, Error>>()?)
             }
-        })
+        };
+        Ok(json!([rows, zero_shot]))
     }
 
-    /// A split with what its samples are prepared with; `None` where one of the towers is not there.
-    pub fn on<'d>(&'d self, split: &'d Split) -> Option<EvaluationData<'d>> {
-        Some(EvaluationData {
-            quadruplets: &split.quadruplets.rows,
-            zero_shot: split.zero_shot.as_ref(),
-            tokenizer: self.tokenizer.as_ref()?,
-            preprocessor: self.preprocessor.as_ref()?,
-        })
+    /// A split with what its samples are prepared with.
+    pub fn on<'d>(&'d self, split: &'d Split) -> EvaluationData<'d> {
+        EvaluationData { set: &split.quadruplets, zero_shot: split.zero_shot.as_ref(), prepared: &self.prepared }
     }
+}
+
+/// Reads what the towers' samples are prepared with. Where they are stored as inputs, only what is named is read.
+///
+/// # Errors
+/// If something is missing or broken.
+pub fn preparation(config: &Config, sites: &[(usize, Site)], stored: bool) -> Result<Preparation, Error> {
+    let mut prepared = Preparation::default();
+    for (_, site) in sites {
+        let missing = |what, help| Error::Missing { what, model: site.graph.model.path().to_owned(), help };
+        match site.modality() {
+            Modality::Text => {
+                let length = site.tower.input.dims.get(1).copied().flatten().or(config.text.length);
+                let help = "give it with --tokenizer, or put the model's tokenizer.json beside it";
+                match &config.tokenizer {
+                    Some(path) => prepared.tokenizer = Some(Tokenizer::open(path, length)?),
+                    None if stored => {}
+                    None => return Err(missing("tokenizer.json", help)),
+                }
+            }
+            Modality::Vision => {
+                let help = "give it with --preprocessor, or put the model's preprocessor_config.json beside it";
+                match &config.preprocessor {
+                    Some(path) => prepared.preprocessor = Some(Preprocessor::read(path)?),
+                    None if stored => {}
+                    None => return Err(missing("preprocessor_config.json", help)),
+                }
+            }
+        }
+    }
+    Ok(prepared)
 }
 
 /// Some of the calibration pairs.
@@ -258,17 +264,41 @@ pub struct Group {
 /// The concept of pairs that tell none.
 const NO_CONCEPT: &str = "(none)";
 
+/// What a tower sees of a row, with what tells an image apart.
+fn seen(
+    row: &Quadruplet,
+    modality: Modality,
+    set: &DataSet,
+    image: impl Fn(&Picture) -> Result<Value, Error>,
+) -> Result<Value, Error> {
+    Ok(match (modality, &row.texts, &row.images) {
+        _ if set.tensors.is_some() => json!([row.concept, row.id]),
+        (Modality::Text, Some(texts), _) => json!([row.concept, texts.safe, texts.not_safe]),
+        (Modality::Vision, _, Some(images)) => json!([row.concept, image(&images.safe)?, image(&images.not_safe)?]),
+        _ => Value::Null,
+    })
+}
+
 /// SHA-256 of a file, in hexadecimal.
 fn sha256(path: &Path) -> Result<String, Error> {
     let read = |source| onnx::Error::Io { action: "read", path: path.to_owned(), source };
     Ok(Source::open(path).map_err(read)?.sha256().to_owned())
 }
 
+/// SHA-256 of an image as it is stored.
+fn picture_sha256(picture: &Picture) -> Result<String, Error> {
+    match picture {
+        Picture::File(path) => sha256(path),
+        Picture::Member { .. } => Ok(sha256_of(&picture.read(u64::MAX)?)),
+    }
+}
+
 /// An image as it is now: its name, its size, and when it was changed. Reading all of a large set again would take longer
 /// than what is to be saved.
-fn stamp(path: &Path) -> Result<Value, Error> {
+fn stamp(picture: &Picture) -> Result<Value, Error> {
+    let path = picture.path();
     let read = |source| onnx::Error::Io { action: "read", path: path.to_owned(), source };
     let metadata = path.metadata().map_err(read)?;
     let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok(json!([path.display().to_string(), metadata.len(), changed.map(|time| time.as_nanos().to_string())]))
+    Ok(json!([picture.to_string(), metadata.len(), changed.map(|time| time.as_nanos().to_string())]))
 }

@@ -234,13 +234,7 @@ fn options(edits: &[TowerEdit], file: usize, data: &Data) -> Result<Value, Error
     let towers = edits.iter().filter(|edit| edit.file == file);
     let mut options: Map<String, Value> =
         towers.map(|edit| (edit.site.modality().name().to_owned(), edit.recipe.clone())).collect();
-    let manifest = &data.calibration.path;
-    let bytes = std::fs::read(manifest).map_err(|source| crate::onnx::Error::Io {
-        action: "read",
-        path: manifest.clone(),
-        source,
-    })?;
-    let id = FileId::of(manifest.clone(), &bytes);
-    options.insert("calibration".to_owned(), json!({"pairs": data.calibration.rows.len(), "sha256": id.sha256}));
+    let pairs = data.calibration.rows.len();
+    options.insert("calibration".to_owned(), json!({"pairs": pairs, "sha256": data.calibration_sha256()?}));
     Ok(Value::Object(options))
 }

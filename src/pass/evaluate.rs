@@ -7,7 +7,8 @@ use super::Error;
 use super::batches::Runner;
 use super::embed::Embedder;
 use super::site::Site;
-use crate::dataset::{Images, Preprocessor, Quadruplet, Samples, Texts, Tokenizer, ZeroShot};
+use super::stored::{kind, samples};
+use crate::dataset::{DataSet, Images, Preparation, Samples, Side, Texts, ZeroShot};
 use crate::onnx::{Modality, Replaced};
 use crate::safeground::{
     Embeddings, Evaluation, Group, Preference, Quadruplets, check_widths, classify, outcomes, retrieval,
@@ -17,13 +18,11 @@ use crate::safeground::{
 #[derive(Clone, Copy)]
 pub struct EvaluationData<'d> {
     /// The quadruplets.
-    pub quadruplets: &'d [Quadruplet],
+    pub set: &'d DataSet,
     /// The zero-shot set, if there is one.
     pub zero_shot: Option<&'d ZeroShot>,
-    /// For its texts.
-    pub tokenizer: &'d Tokenizer,
-    /// For its images.
-    pub preprocessor: &'d Preprocessor,
+    /// For its texts and images.
+    pub prepared: &'d Preparation,
 }
 
 /// The evaluation data as two towers embed them.
@@ -84,43 +83,29 @@ pub fn embed_side(
     data: EvaluationData,
     when: &str,
 ) -> Result<EmbeddedSide, Error> {
-    let rows = data.quadruplets;
-    let texts = |pick: fn(&Quadruplet) -> &String| Texts::new(data.tokenizer, rows.iter().map(pick).cloned().collect());
-    let images = |pick: fn(&Quadruplet) -> &std::path::PathBuf| {
-        Images::new(data.preprocessor, rows.iter().map(pick).cloned().collect())
-    };
+    let rows: Vec<usize> = (0..data.set.rows.len()).collect();
+    let of = |side| samples(site, data.set, side, &rows, data.prepared);
     let stage = |what: &str| format!("{when}: {what}");
+    let items = kind(site.modality()).plural();
     let mut bad = Bad::default();
-    let (safe, not_safe, zero_shot);
-    match site.modality() {
-        Modality::Text => {
-            let samples = texts(|q| &q.safe_text);
-            let embedder = Embedder::with(runner, site, weights, &samples)?;
-            safe = embedder.embed(&stage("safe texts"), &samples)?;
-            not_safe = embedder.embed(&stage("unsafe texts"), &texts(|q| &q.unsafe_text))?;
-            zero_shot = match data.zero_shot {
-                Some(set) => {
-                    Some(prompts(&embedder, &stage("zero-shot prompts"), &Texts::new(data.tokenizer, set.prompts()))?)
-                }
-                None => None,
-            };
+    let first = of(Side::Safe)?;
+    let embedder = Embedder::with(runner, site, weights, &*first)?;
+    let safe = embedder.embed(&stage(&format!("safe {items}")), &*first)?;
+    let not_safe = embedder.embed(&stage(&format!("unsafe {items}")), &*of(Side::Unsafe)?)?;
+    let zero_shot = match (data.zero_shot, site.modality()) {
+        (None, _) => None,
+        (Some(set), Modality::Text) => {
+            let texts = Texts::new(data.prepared.tokenizer()?, set.prompts());
+            Some(prompts(&embedder, &stage("zero-shot prompts"), &texts)?)
         }
-        Modality::Vision => {
-            let samples = images(|q| &q.safe_image);
-            let embedder = Embedder::with(runner, site, weights, &samples)?;
-            safe = embedder.embed(&stage("safe images"), &samples)?;
-            not_safe = embedder.embed(&stage("unsafe images"), &images(|q| &q.unsafe_image))?;
-            zero_shot = match data.zero_shot {
-                Some(set) => {
-                    let paths = set.images.iter().map(|labelled| labelled.image.clone()).collect();
-                    let images = embedder.embed(&stage("zero-shot images"), &Images::new(data.preprocessor, paths))?;
-                    bad.images = images.bad;
-                    Some(images.rows)
-                }
-                None => None,
-            };
+        (Some(set), Modality::Vision) => {
+            let pictures = set.images.iter().map(|labelled| labelled.image.clone()).collect();
+            let images = Images::new(data.prepared.preprocessor()?, pictures);
+            let images = embedder.embed(&stage("zero-shot images"), &images)?;
+            bad.images = images.bad;
+            Some(images.rows)
         }
-    }
+    };
     bad.quadruplets = &safe.bad | &not_safe.bad;
     Ok(EmbeddedSide { safe: safe.rows, not_safe: not_safe.rows, zero_shot, bad })
 }
@@ -169,7 +154,7 @@ pub fn measure_all(runner: Runner, models: &[&EmbeddedData], data: EvaluationDat
             Ok(())
         },
     )?;
-    Ok(Measurements { of, quadruplets: data.quadruplets.len() - left_out.quadruplets.len(), left_out })
+    Ok(Measurements { of, quadruplets: data.set.rows.len() - left_out.quadruplets.len(), left_out })
 }
 
 impl EmbeddedData {
@@ -217,17 +202,17 @@ fn prompts(embedder: &Embedder, stage: &str, prompts: &Texts) -> Result<Embeddin
 /// # Errors
 /// If nothing is left, or the prompts of a zero-shot label cancel out.
 pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) -> Result<Evaluation, Error> {
-    let kept: Vec<usize> = (0..data.quadruplets.len()).filter(|row| !left_out.quadruplets.contains(row)).collect();
+    let kept: Vec<usize> = (0..data.set.rows.len()).filter(|row| !left_out.quadruplets.contains(row)).collect();
     if kept.is_empty() {
         return Err(Error::Conflict {
-            reason: format!("none of the {} evaluation quadruplets has finite embeddings", data.quadruplets.len()),
+            reason: format!("none of the {} evaluation quadruplets has finite embeddings", data.set.rows.len()),
             help: "the model breaks down on all of them; check the export with its original framework",
         });
     }
     let set = embedded.quadruplets(&kept);
     let mut styles = BTreeMap::<&str, Vec<usize>>::new();
     for (index, &row) in kept.iter().enumerate() {
-        if let Some(style) = &data.quadruplets[row].style {
+        if let Some(style) = &data.set.rows[row].style {
             styles.entry(style).or_default().push(index);
         }
     }

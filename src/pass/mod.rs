@@ -28,6 +28,7 @@ mod scoring;
 mod shards;
 mod site;
 mod splits;
+mod stored;
 mod sweep;
 mod tensors;
 mod timing;

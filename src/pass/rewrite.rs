@@ -90,7 +90,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         (report.aims, report.timing_s) = (aims, timing.finish());
         return Ok(report);
     }
-    let on = split.as_ref().and_then(|split| data.on(split));
+    let on = split.as_ref().map(|split| data.on(split));
     let before = on.zip(both(&sites)).map(|(on, towers)| embed(runner, towers, on, "before")).transpose()?;
     timing.lap("evaluate_before");
 

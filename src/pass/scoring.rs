@@ -139,7 +139,7 @@ fn write_shard(
     let mut writer = ShardWriter::new(file, &job.output, &header)?;
     for plan in plans {
         for group in &plan.groups {
-            data.with_pairs(plan.site.modality(), &group.rows, |pairs| {
+            data.with_pairs(plan.site, &group.rows, |pairs| {
                 let measuring = Measuring::new(runner, plan.site, &plan.layers, pairs)?;
                 super::notes::add(notes, measuring.prepared.notes.iter().cloned());
                 for chunk in shard.chunks(group.rows.len()) {
@@ -151,7 +151,7 @@ fn write_shard(
                     writer.chunk(&batches)?;
                 }
                 Ok::<_, Error>(())
-            })?;
+            })??;
         }
     }
     writer.finish()

@@ -1,12 +1,11 @@
 //! The splits that models are measured on: what to choose by, and what to report.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 use super::Error;
 use super::site::Site;
 use crate::config::{Config, DataRef};
-use crate::dataset::{Manifest, Quadruplet, ZeroShot};
+use crate::dataset::{DataSet, Picture, Quadruplet, ZeroShot};
 use crate::onnx::Modality;
 
 /// Quadruplets to measure on, and the zero-shot images that go with them.
@@ -14,7 +13,7 @@ pub struct Split {
     /// Its name, for people.
     pub name: &'static str,
     /// The quadruplets.
-    pub quadruplets: Manifest,
+    pub quadruplets: DataSet,
     /// The zero-shot set, if there is one.
     pub zero_shot: Option<ZeroShot>,
 }
@@ -26,7 +25,7 @@ pub struct Split {
 pub fn evaluation(
     config: &Config,
     sites: &[(usize, Site)],
-    calibration: &Manifest,
+    calibration: &DataSet,
     notes: &mut Vec<String>,
 ) -> Result<Option<Split>, Error> {
     if let Some(reason) = unfit(sites) {
@@ -38,7 +37,7 @@ pub fn evaluation(
         return Ok(None);
     };
     let name = data.split.as_deref().unwrap_or(EVALUATION);
-    let quadruplets = Manifest::read(&data.manifest, name)?;
+    let quadruplets = DataSet::read(&data.manifest, name)?;
     check_disjoint(calibration, "calibration", &quadruplets, EVALUATION)?;
     let zero_shot = config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
     if zero_shot.is_none() {
@@ -55,7 +54,7 @@ pub fn evaluation(
 pub fn validation_and_evaluation(
     config: &Config,
     sites: &[(usize, Site)],
-    calibration: &Manifest,
+    calibration: &DataSet,
     notes: &mut Vec<String>,
 ) -> Result<[Split; 2], Error> {
     if let Some(reason) = unfit(sites) {
@@ -71,8 +70,8 @@ pub fn validation_and_evaluation(
     let names = [&validation, evaluation].map(|data| data.split.clone());
     let [validation_name, evaluation_name] =
         [names[0].as_deref().unwrap_or(VALIDATION), names[1].as_deref().unwrap_or(EVALUATION)];
-    let chosen_by = Manifest::read(&validation.manifest, validation_name)?;
-    let reported = Manifest::read(&evaluation.manifest, evaluation_name)?;
+    let chosen_by = DataSet::read(&validation.manifest, validation_name)?;
+    let reported = DataSet::read(&evaluation.manifest, evaluation_name)?;
     check_disjoint(calibration, "calibration", &chosen_by, VALIDATION)?;
     check_disjoint(calibration, "calibration", &reported, EVALUATION)?;
     check_disjoint(&chosen_by, VALIDATION, &reported, EVALUATION)?;
@@ -109,11 +108,21 @@ fn unfit(sites: &[(usize, Site)]) -> Option<String> {
 }
 
 /// What is chosen or made with some data must not be measured on the same.
-fn check_disjoint(first: &Manifest, of: &str, second: &Manifest, and: &str) -> Result<(), Error> {
-    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-    let key = |q: &Quadruplet| (real(&q.safe_image), real(&q.unsafe_image), q.safe_text.clone());
-    let seen: HashSet<_> = first.rows.iter().map(key).collect();
-    let shared = second.rows.iter().filter(|q| seen.contains(&key(q))).count();
+fn check_disjoint(first: &DataSet, of: &str, second: &DataSet, and: &str) -> Result<(), Error> {
+    let real = |picture: &Picture| match picture {
+        Picture::File(path) => Picture::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
+        member => member.clone(),
+    };
+    let key = |set: &DataSet, row: &Quadruplet| {
+        let stored = set.tensors.as_ref().map(|_| (set.path.clone(), row.id.clone()));
+        let images = row.images.as_ref().map(|images| images.both().map(real));
+        // Where there are images, a caption that was put otherwise makes no other quadruplet of the safe one.
+        let texts =
+            row.texts.as_ref().map(|texts| (texts.safe.clone(), images.is_none().then(|| texts.not_safe.clone())));
+        (stored, images, texts)
+    };
+    let seen: HashSet<_> = first.rows.iter().map(|row| key(first, row)).collect();
+    let shared = second.rows.iter().filter(|row| seen.contains(&key(second, row))).count();
     if shared == 0 {
         return Ok(());
     }

@@ -32,7 +32,7 @@ impl Inputs {
         let AimedPlan { site, layer, .. } = plan;
         let all: Vec<usize> = (0..data.calibration.rows.len()).collect();
         let (mut rows, mut finite) = ([vec![], vec![]], vec![]);
-        let notes = data.with_pairs(site.modality(), &all, |pairs| {
+        let notes = data.with_pairs(site, &all, |pairs| {
             let measuring = Measuring::new(runner, site, std::slice::from_ref(layer), pairs)?;
             let tap = *measuring.taps.of_layer[0].first().expect("a layer has an input");
             let mut most = 1;
@@ -56,7 +56,7 @@ impl Inputs {
                     help: "choose the layer after the pooling with --layers, or another --preset",
                 }),
             }
-        })?;
+        })??;
         let joined = |parts: Vec<Array2<f32>>| {
             let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
             concatenate(Axis(0), &views).expect("all have the layer's width")

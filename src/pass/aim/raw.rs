@@ -61,7 +61,7 @@ pub fn raw(
     weights: Option<&Replaced>,
 ) -> Result<[Array2<f32>; 2], Error> {
     let site = &unnormalised(site);
-    data.with_pairs(site.modality(), rows, |pairs| {
+    data.with_pairs(site, rows, |pairs| {
         let embedder = Embedder::with(runner, site, weights, pairs.safe)?;
         let tower = site.modality();
         let sides = [("safe", pairs.safe), ("unsafe", pairs.not_safe)];
@@ -81,7 +81,7 @@ pub fn raw(
         }
         let not_safe = embedded.pop().expect("two sides were embedded");
         Ok([embedded.pop().expect("two sides were embedded"), not_safe])
-    })
+    })?
 }
 
 /// Embeddings of all calibration pairs by the tower of that modality, if it is there.

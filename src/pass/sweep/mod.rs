@@ -91,14 +91,8 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
         tower.calibrate(runner, &data, checkpoints.as_ref(), &mut notes)?;
     }
     timing.lap("calibrate");
-    let on = |split| {
-        data.on(split).ok_or_else(|| Error::Conflict {
-            reason: "nothing can be measured: there is only one tower".to_owned(),
-            help: "give both towers",
-        })
-    };
-    let here = Laboratory::new(runner, &data, sides, on(&validation)?, validation.name)?;
-    let there = Laboratory::new(runner, &data, sides, on(&evaluation)?, evaluation.name)?;
+    let here = Laboratory::new(runner, &data, sides, data.on(&validation), validation.name)?;
+    let there = Laboratory::new(runner, &data, sides, data.on(&evaluation), evaluation.name)?;
     let mut compared = Compared::new(&towers, &sites, &here, job.max_runs, &mut notes)?;
     timing.lap("validation");
     let picked = job.pick.as_ref().map(|pick| compared.pick(pick));

@@ -1,0 +1,121 @@
+//! A set of quadruplets, however it was stored.
+
+use std::path::PathBuf;
+
+use super::error::Error;
+use super::picture::Picture;
+use super::tensors::TensorSet;
+use super::{Images, Kind, Preparation, Samples, Texts};
+
+/// Which of the two partners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The harmless one.
+    Safe,
+    /// Its unsafe partner.
+    Unsafe,
+}
+
+/// Something harmless and its unsafe partner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair<T> {
+    /// The harmless one.
+    pub safe: T,
+    /// Its unsafe partner.
+    pub not_safe: T,
+}
+
+impl<T> Pair<T> {
+    /// One of the two.
+    pub fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Safe => &self.safe,
+            Side::Unsafe => &self.not_safe,
+        }
+    }
+
+    /// Both, the safe one first.
+    pub fn both(&self) -> [&T; 2] {
+        [&self.safe, &self.not_safe]
+    }
+}
+
+/// Safe text, unsafe text, safe image, unsafe image (`method.md` section 1), or one of the two pairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quadruplet {
+    /// Its name.
+    pub id: String,
+    /// Captions.
+    pub texts: Option<Pair<String>>,
+    /// Images of the captions.
+    pub images: Option<Pair<Picture>>,
+    /// What makes the partner unsafe.
+    pub concept: Option<String>,
+    /// A tag by which an evaluation can tell kinds of scenes apart.
+    pub style: Option<String>,
+    /// The split it belongs to; to every one if none is named.
+    pub split: Option<String>,
+}
+
+/// The quadruplets of a split.
+#[derive(Debug, Clone)]
+pub struct DataSet {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// In the order of the source; all have the same parts.
+    pub rows: Vec<Quadruplet>,
+    /// What the rows stand for, where they are stored as graph inputs.
+    pub tensors: Option<TensorSet>,
+    /// The files that its rows were read from; not those of the images.
+    pub sources: Vec<PathBuf>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
+}
+
+impl DataSet {
+    /// Whether its rows have texts or images, as such or as graph inputs.
+    pub fn has(&self, kind: Kind) -> bool {
+        match (&self.tensors, kind) {
+            (Some(tensors), kind) => tensors.has(kind),
+            (None, Kind::Text) => self.rows.iter().all(|row| row.texts.is_some()),
+            (None, Kind::Image) => self.rows.iter().all(|row| row.images.is_some()),
+        }
+    }
+
+    /// Samples of some rows, ready for a tower; not of such that are stored as graph inputs.
+    ///
+    /// # Errors
+    /// If there are none of that kind, or nothing to prepare them with.
+    pub fn samples<'s>(
+        &'s self,
+        kind: Kind,
+        side: Side,
+        rows: &[usize],
+        with: &'s Preparation,
+    ) -> Result<Box<dyn Samples + 's>, Error> {
+        let of = || rows.iter().map(|&row| &self.rows[row]);
+        match kind {
+            Kind::Text => {
+                let texts = of().map(|row| Some(row.texts.as_ref()?.of(side).clone())).collect::<Option<_>>();
+                Ok(Box::new(Texts::new(with.tokenizer()?, texts.ok_or_else(|| self.without(kind))?)))
+            }
+            Kind::Image => {
+                let images = of().map(|row| Some(row.images.as_ref()?.of(side).clone())).collect::<Option<_>>();
+                Ok(Box::new(Images::new(with.preprocessor()?, images.ok_or_else(|| self.without(kind))?)))
+            }
+        }
+    }
+
+    /// Checks that its rows have texts or images.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check_has(&self, kind: Kind) -> Result<(), Error> {
+        if self.has(kind) { Ok(()) } else { Err(self.without(kind)) }
+    }
+
+    /// The error that says that it lacks a kind.
+    pub fn without(&self, kind: Kind) -> Error {
+        Error::Without { path: self.path.clone(), what: kind.plural() }
+    }
+}
