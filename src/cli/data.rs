@@ -48,21 +48,35 @@ impl DataArgs {
     }
 }
 
-/// How a model is run.
+/// How samples are run.
 #[derive(Args, Clone)]
-pub struct RunArgs {
+pub struct SampleArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
     /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and fit
     /// --memory-budget.
     #[arg(long, default_value = "auto", value_parser = batch_size)]
     batch_size: BatchSize,
-    /// What the activations of a calibration may take with --batch-size auto, in bytes or with K, M or G (1024s).
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = bytes)]
-    memory_budget: usize,
     /// Leave samples out, and count them, whose activations or embeddings are not finite, instead of stopping.
     #[arg(long)]
     skip_bad_samples: bool,
+}
+
+impl SampleArgs {
+    /// How much is taken on at a time.
+    pub fn limits(&self) -> Limits {
+        Limits { batch_size: self.batch_size.0, skip_bad_samples: self.skip_bad_samples, ..Limits::default() }
+    }
+}
+
+/// How a model is calibrated.
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub samples: SampleArgs,
+    /// What the activations of a calibration may take with --batch-size auto, in bytes or with K, M or G (1024s).
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = bytes)]
+    memory_budget: usize,
     /// Keep the progress of the calibration in this folder until the job is done, and go on from what is there.
     #[arg(long, value_name = "FOLDER")]
     pub resume: Option<PathBuf>,
@@ -71,11 +85,7 @@ pub struct RunArgs {
 impl RunArgs {
     /// How much is taken on at a time.
     pub fn limits(&self) -> Limits {
-        Limits {
-            batch_size: self.batch_size.0,
-            memory_budget: self.memory_budget,
-            skip_bad_samples: self.skip_bad_samples,
-        }
+        Limits { memory_budget: self.memory_budget, ..self.samples.limits() }
     }
 }
 

@@ -4,6 +4,7 @@ mod apply;
 mod compare;
 mod data;
 mod doctor;
+mod evaluate;
 mod inspect;
 mod model;
 mod progress;
@@ -37,6 +38,7 @@ enum Command {
     Score(Box<score::Score>),
     Merge(Box<score::Merge>),
     Sweep(Box<sweep::Args>),
+    Evaluate(Box<evaluate::Args>),
     Apply(apply::Apply),
     Revert(apply::Revert),
     Verify(compare::Verify),
@@ -59,7 +61,7 @@ enum Format {
 pub enum Exit {
     /// All done.
     Ok = 0,
-    /// `verify`, `diff` and `sweep --pick`: the answer is no.
+    /// `verify`, `diff`, `sweep --pick`: the answer is no; `evaluate`: a model does not work at all.
     Differs = 1,
     /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Score(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Sweep(args) => args.run(),
+        Command::Evaluate(args) => args.run(),
         Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),
@@ -119,6 +122,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
         Error::Shape { .. }
         | Error::Scores { .. }
+        | Error::Embeddings { .. }
         | Error::Onnx(_)
         | Error::Dataset(_)
         | Error::Taps(_)

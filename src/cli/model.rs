@@ -27,10 +27,9 @@ impl HintArgs {
     }
 }
 
-/// The model and what is known of its graph.
+/// The files of a model and what is known of their graphs.
 #[derive(Args, Clone)]
-#[command(group = clap::ArgGroup::new("files").required(true).multiple(true).args(["model", "text", "vision"]))]
-pub struct ModelArgs {
+pub struct FileArgs {
     /// The ONNX file, which may hold one tower or both; or a folder with such files, as Hugging Face and Optimum lay
     /// them out (onnx/text_model.onnx, onnx/vision_model.onnx).
     #[arg(conflicts_with_all = ["text", "vision"])]
@@ -46,6 +45,14 @@ pub struct ModelArgs {
     variant: Option<String>,
     #[command(flatten)]
     hints: HintArgs,
+}
+
+/// A model, and which of its layers are meant.
+#[derive(Args, Clone)]
+#[command(group = clap::ArgGroup::new("files").required(true).multiple(true).args(["model", "text", "vision"]))]
+pub struct ModelArgs {
+    #[command(flatten)]
+    of: FileArgs,
     /// Which layers to edit, for a tower (text:out_proj, vision:fc2[8..]) or for both: roles, ranges of blocks, or
     /// globs on names of nodes, initializers or PyTorch modules, parted by commas [default: text:out_proj, vision:fc2].
     #[arg(long, value_name = "[TOWER:]LAYERS")]
@@ -58,28 +65,40 @@ fn input_role(text: &str) -> Result<(String, InputRole), String> {
     Ok((name.to_owned(), role.parse()?))
 }
 
-impl ModelArgs {
-    /// The files.
-    pub fn files(&self) -> Result<ModelFiles, Error> {
+impl FileArgs {
+    /// The files; `None` if none is named.
+    pub fn files(&self) -> Result<Option<ModelFiles>, Error> {
         if self.variant.is_some() && !self.model.as_ref().is_some_and(|path| path.is_dir()) {
             return Err(Error::Conflict {
                 reason: "--variant chooses among the files of a folder, and no folder was given".to_owned(),
                 help: "give the folder, or the file of that precision without --variant",
             });
         }
-        Ok(match (&self.model, &self.text, &self.vision) {
+        Ok(Some(match (&self.model, &self.text, &self.vision) {
             (None, Some(text), Some(vision)) => ModelFiles::Pair { text: text.clone(), vision: vision.clone() },
             (None, Some(path), None) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Text) },
             (None, None, Some(path)) => ModelFiles::Single { path: path.clone(), only: Some(Modality::Vision) },
             (Some(folder), ..) if folder.is_dir() => find_models(folder, self.variant.as_deref())?,
             (Some(path), ..) => ModelFiles::Single { path: path.clone(), only: None },
-            (None, None, None) => unreachable!("clap requires one of them"),
-        })
+            (None, None, None) => return Ok(None),
+        }))
     }
 
     /// What the user says of inputs and embeddings.
     pub fn hints(&self) -> Hints {
         self.hints.hints()
+    }
+}
+
+impl ModelArgs {
+    /// The files.
+    pub fn files(&self) -> Result<ModelFiles, Error> {
+        Ok(self.of.files()?.expect("clap requires one of them"))
+    }
+
+    /// What the user says of inputs and embeddings.
+    pub fn hints(&self) -> Hints {
+        self.of.hints()
     }
 
     /// Whether layers are named.

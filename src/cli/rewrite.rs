@@ -82,7 +82,7 @@ impl From<ControlsArg> for Controls {
 impl Args {
     /// Does the job and returns what goes to stdout.
     pub fn run(self) -> Result<String, Error> {
-        let (format, wish, limits) = (self.format, self.run.runtime.clone().wish()?, self.run.limits());
+        let (format, wish, limits) = (self.format, self.run.samples.runtime.clone().wish()?, self.run.limits());
         let job = self.job()?;
         // A signal is heard from here on; looking for a runtime can take a while.
         let bars = Bars::new();

@@ -47,7 +47,7 @@ pub struct Score {
 impl Score {
     /// Does the job and returns what goes to stdout.
     pub fn run(self) -> Result<String, Error> {
-        let (limits, wish) = (self.run.limits(), self.run.runtime.clone().wish()?);
+        let (limits, wish) = (self.run.limits(), self.run.samples.runtime.clone().wish()?);
         let model = self.model.files()?;
         let mut config = self.recipe.over(self.data.config(&model)?)?;
         self.model.choose_layers(&mut config);

@@ -68,7 +68,7 @@ pub struct Args {
 impl Args {
     /// Does the job and returns what goes to stdout; that nothing could be picked is a no.
     pub fn run(self) -> Result<(String, Exit), Error> {
-        let (format, wish, limits) = (self.format, self.run.runtime.clone().wish()?, self.run.limits());
+        let (format, wish, limits) = (self.format, self.run.samples.runtime.clone().wish()?, self.run.limits());
         let job = self.job()?;
         let bars = Bars::new();
         let runtime = open(&wish).map_err(Error::NoRuntime)?;

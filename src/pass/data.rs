@@ -42,7 +42,7 @@ impl Data {
             help: "give a manifest with --calibration, or name it in uwm.yaml",
         })?;
         let calibration = DataSet::read(&calibration.manifest, calibration.split.as_deref().unwrap_or("calibration"))?;
-        let prepared = preparation(config, sites, calibration.tensors.is_some())?;
+        let prepared = preparation(config, sites.iter().map(|(_, site)| site), calibration.tensors.is_some())?;
         let identities = [OnceLock::new(), OnceLock::new()];
         Ok(Self { config: config.clone(), prepared, calibration, identities })
     }
@@ -225,9 +225,13 @@ impl Data {
 ///
 /// # Errors
 /// If something is missing or broken.
-pub fn preparation(config: &Config, sites: &[(usize, Site)], stored: bool) -> Result<Preparation, Error> {
+pub fn preparation<'s, 'm: 's>(
+    config: &Config,
+    sites: impl IntoIterator<Item = &'s Site<'m>>,
+    stored: bool,
+) -> Result<Preparation, Error> {
     let mut prepared = Preparation::default();
-    for (_, site) in sites {
+    for site in sites {
         let missing = |what, help| Error::Missing { what, model: site.graph.model.path().to_owned(), help };
         match site.modality() {
             Modality::Text => {

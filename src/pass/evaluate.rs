@@ -11,7 +11,7 @@ use super::stored::{kind, samples};
 use crate::dataset::{DataSet, Images, Preparation, Samples, Side, Texts, ZeroShot};
 use crate::onnx::{Modality, Replaced};
 use crate::safeground::{
-    Embeddings, Evaluation, Group, Preference, Quadruplets, check_widths, classify, outcomes, retrieval,
+    Accuracy, Embeddings, Evaluation, Group, Preference, Quadruplets, check_widths, classify, outcomes, retrieval,
 };
 
 /// What to measure on.
@@ -231,8 +231,9 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
                 });
             }
             let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].label).collect();
-            let classified = classify(&images.select(&kept), &labels, prompts, zero.templates.len());
-            Some(classified.map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })?)
+            let classified = classify(&images.select(&kept), &labels, prompts, zero.templates.len())
+                .map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })?;
+            Some(Accuracy::of(&classified))
         }
         _ => None,
     };

@@ -12,6 +12,7 @@ mod data;
 mod edit;
 mod embed;
 mod evaluate;
+mod evaluation;
 mod files;
 mod folder;
 mod inspect;
@@ -48,6 +49,7 @@ pub use calibrate::{Accumulating, BothSides, Calibrated, Calibration, Measuring,
 pub use checkpoint::Checkpoint;
 pub use embed::{Embedded, Embedder};
 pub use evaluate::{Bad, EmbeddedData, EmbeddedSide, EvaluationData, embed_side, measure};
+pub use evaluation::{EvaluateJob, Subject, evaluate};
 pub use folder::find_models;
 pub use inspect::inspect;
 pub use job::{Controls, Job, ModelFiles};
@@ -139,6 +141,18 @@ pub enum Error {
         help("make them anew for this model and these data, with `uwm-onnx score` or --scores-out")
     )]
     Scores {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Stored embeddings that cannot be used.
+    #[error("{}: these embeddings cannot be used: {reason}", path.display())]
+    #[diagnostic(
+        code("embeddings-unusable"),
+        help("make them with `uwm-onnx evaluate --embeddings-out`, or store rows as docs/metrics.md says")
+    )]
+    Embeddings {
         /// The file.
         path: PathBuf,
         /// Why not.

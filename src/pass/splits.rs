@@ -92,7 +92,7 @@ pub fn validation_and_evaluation(
     ])
 }
 
-const EVALUATION: &str = "evaluation";
+pub const EVALUATION: &str = "evaluation";
 const VALIDATION: &str = "validation";
 const NO_ZERO_SHOT: &str = "no zero-shot accuracy: no zero-shot set was given";
 

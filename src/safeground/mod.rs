@@ -1,12 +1,16 @@
 //! SafeGround: how safe a vision-language encoder is, and what it still knows (`method.md` section 4). Pure
 //! functions over embeddings.
 
+mod bootstrap;
 mod classification;
 mod expected;
+pub mod figure;
+pub mod health;
 mod metric;
 mod paired;
 mod preference;
 mod retrieval;
+mod tally;
 
 use std::collections::BTreeMap;
 
@@ -14,12 +18,13 @@ use miette::Diagnostic;
 use ndarray::{Array2, Axis};
 use thiserror::Error;
 
-pub use classification::{Accuracy, classify};
+pub use bootstrap::{Bootstrap, FEWEST, Range, Statistic, Values};
+pub use classification::{Accuracy, Classified, classify};
 pub use expected::expected_recall;
 pub use metric::{METRICS, Metric};
 pub use paired::{Paired, paired};
 pub use preference::{Group, Outcome, Preference, outcomes};
-pub use retrieval::{Recall, Retrieval, recall, retrieval};
+pub use retrieval::{Ranked, Ranks, Recall, Retrieval, ranks, recall, retrieval};
 
 /// Embeddings that cannot be compared.
 #[derive(Debug, Error, Diagnostic, PartialEq)]

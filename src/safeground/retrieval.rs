@@ -1,12 +1,9 @@
 //! Recall at k, over the paired item and over the union of both galleries.
 
-use ndarray::{Axis, concatenate, s};
 use serde::Serialize;
 
+use super::tally::{Queries, Tally, diagonal, tally};
 use super::{Embeddings, Quadruplets, percent};
-
-/// Queries ranked at once: bounds the similarity matrix to this many rows.
-const BLOCK: usize = 256;
 
 /// Share of queries, in percent, whose right item is among the first k.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -65,51 +62,98 @@ impl Retrieval {
     }
 }
 
+/// What each query of one direction found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranks {
+    /// Items that come before the right one. An item as similar as the right one does.
+    pub before: Vec<u32>,
+    /// Of these, as similar.
+    pub tied: Vec<u32>,
+}
+
+impl Ranks {
+    /// Recall of all queries.
+    pub fn recall(&self) -> Recall {
+        let at = |k| percent(self.before.iter().filter(|&&before| before < k).count(), self.before.len());
+        Recall { at_1: at(1), at_5: at(5), at_10: at(10), at_20: at(20) }
+    }
+}
+
+impl From<Tally> for Ranks {
+    fn from(tally: Tally) -> Self {
+        Self { before: tally.before, tied: tally.tied }
+    }
+}
+
+/// What the queries of all directions found: a value a quadruplet each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranked {
+    /// Ts-Vs, Vs-Ts, Tu-V, Vu-T.
+    pub directions: [Ranks; 4],
+    /// Of Tu-V and of Vu-T: whether the first item is unsafe. Of equal items an unsafe one comes first.
+    pub unsafe_first: [Vec<bool>; 2],
+}
+
+impl Ranked {
+    /// Ranks every query of the set. Four products serve all directions, since the columns of one are the queries of
+    /// another.
+    pub fn of(set: &Quadruplets) -> Self {
+        let Quadruplets { safe_text: t_s, unsafe_text: t_u, safe_image: v_s, unsafe_image: v_u } = set;
+        let [safe, of_text, of_image] = [diagonal(t_s, v_s), diagonal(t_u, v_s), diagonal(t_s, v_u)];
+        fn queries(right: &[f32], own: bool) -> Option<Queries<'_>> {
+            Some(Queries { right, own })
+        }
+        let found = "it was asked for";
+        let [text_to_image, image_to_text] = tally(t_s, v_s, queries(&safe, true), queries(&safe, true));
+        let [text_safe, _] = tally(t_u, v_s, queries(&of_text, true), None);
+        let [_, image_safe] = tally(t_s, v_u, None, queries(&of_image, true));
+        let [text_unsafe, image_unsafe] = tally(t_u, v_u, queries(&of_text, false), queries(&of_image, false));
+        let union = |safe: Option<Tally>, not_safe: Option<Tally>| {
+            let (safe, not_safe) = (safe.expect(found), not_safe.expect(found));
+            let first = safe.best.iter().zip(&not_safe.best).map(|(safe, not_safe)| not_safe >= safe).collect();
+            (Ranks::from(safe.joined(&not_safe)), first)
+        };
+        let (text, text_first) = union(text_safe, text_unsafe);
+        let (image, image_first) = union(image_safe, image_unsafe);
+        let [text_to_image, image_to_text] = [text_to_image, image_to_text].map(|tally| tally.expect(found).into());
+        Self { directions: [text_to_image, image_to_text, text, image], unsafe_first: [text_first, image_first] }
+    }
+}
+
+impl From<&Ranked> for Retrieval {
+    fn from(ranked: &Ranked) -> Self {
+        let [text_to_image, image_to_text, unsafe_text_to_image, unsafe_image_to_text] =
+            ranked.directions.each_ref().map(Ranks::recall);
+        let [unsafe_text_first, unsafe_image_first] = ranked
+            .unsafe_first
+            .each_ref()
+            .map(|first| percent(first.iter().filter(|first| **first).count(), first.len()));
+        Self {
+            text_to_image,
+            image_to_text,
+            unsafe_text_to_image,
+            unsafe_image_to_text,
+            unsafe_text_first,
+            unsafe_image_first,
+        }
+    }
+}
+
 /// Ranks every query of the set.
 pub fn retrieval(set: &Quadruplets) -> Retrieval {
-    let union = |safe: &Embeddings, not_safe: &Embeddings| {
-        Embeddings(concatenate(Axis(0), &[safe.0.view(), not_safe.0.view()]).expect("one width"))
-    };
-    let images = union(&set.safe_image, &set.unsafe_image);
-    let texts = union(&set.safe_text, &set.unsafe_text);
-    let (unsafe_text_to_image, unsafe_text_first) = ranked(&set.unsafe_text, &images);
-    let (unsafe_image_to_text, unsafe_image_first) = ranked(&set.unsafe_image, &texts);
-    Retrieval {
-        text_to_image: recall(&set.safe_text, &set.safe_image),
-        image_to_text: recall(&set.safe_image, &set.safe_text),
-        unsafe_text_to_image,
-        unsafe_image_to_text,
-        unsafe_text_first,
-        unsafe_image_first,
-    }
+    Retrieval::from(&Ranked::of(set))
+}
+
+/// What each query finds where row `b` of the gallery is right for query `b`.
+pub fn ranks(queries: &Embeddings, gallery: &Embeddings) -> Ranks {
+    let right = diagonal(queries, gallery);
+    let [found, _] = tally(queries, gallery, Some(Queries { right: &right, own: true }), None);
+    found.expect("it was asked for").into()
 }
 
 /// Recall where row `b` of the gallery is right for query `b`. An item as similar as the right one ranks before it.
 pub fn recall(queries: &Embeddings, gallery: &Embeddings) -> Recall {
-    ranked(queries, gallery).0
-}
-
-/// The same, and the share of queries, in percent, whose first item comes behind the items that are right for some query:
-/// in a union of galleries, is unsafe. Of equal items an unsafe one comes first.
-fn ranked(queries: &Embeddings, gallery: &Embeddings) -> (Recall, f64) {
-    let total = queries.0.nrows();
-    let (mut hits, mut behind) = ([0; 4], 0);
-    for start in (0..total).step_by(BLOCK) {
-        let block = queries.0.slice(s![start..total.min(start + BLOCK), ..]);
-        let similarities = block.dot(&gallery.0.t());
-        for (offset, row) in similarities.rows().into_iter().enumerate() {
-            let right = start + offset;
-            let before = row.iter().enumerate().filter(|&(item, &s)| item != right && s >= row[right]).count();
-            for (hit, k) in hits.iter_mut().zip([1, 5, 10, 20]) {
-                *hit += usize::from(before < k);
-            }
-            let most = |items: &mut dyn Iterator<Item = &f32>| items.copied().fold(f32::NEG_INFINITY, f32::max);
-            let (ahead, others) = (most(&mut row.iter().take(total)), most(&mut row.iter().skip(total)));
-            behind += usize::from(row.len() > total && others >= ahead);
-        }
-    }
-    let [at_1, at_5, at_10, at_20] = hits.map(|hit| percent(hit, total));
-    (Recall { at_1, at_5, at_10, at_20 }, percent(behind, total))
+    ranks(queries, gallery).recall()
 }
 
 #[cfg(test)]
@@ -122,13 +166,36 @@ mod tests {
         let queries = Embeddings::normalise(array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).unwrap();
         // The first is right; the second's twin ties with it; the third is beaten by both others.
         let gallery = Embeddings::normalise(array![[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]).unwrap();
-        let tied = Embeddings(concatenate(Axis(0), &[gallery.0.view(), array![[0.0, 1.0]].view()]).unwrap());
         let plain = recall(&queries, &gallery);
         assert!((plain.at_1 - 200.0 / 3.0).abs() < 1e-9);
         assert_eq!(plain.at_5, 100.0);
-        assert!((recall(&queries, &tied).at_1 - 100.0 / 3.0).abs() < 1e-9);
-        // The fourth item is no query's own, and first, in a tie, for the second and the third.
-        assert!((ranked(&queries, &tied).1 - 200.0 / 3.0).abs() < 1e-9);
-        assert_eq!(ranked(&queries, &gallery).1, 0.0);
+        let tied = Embeddings::normalise(array![[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]).unwrap();
+        let found = ranks(&queries, &tied);
+        assert_eq!((found.before, found.tied), (vec![0, 1, 2], vec![0, 1, 2]));
+    }
+
+    #[test]
+    fn unsafe_queries_look_in_both_galleries() {
+        let at = |degrees: [f32; 2]| {
+            let rows = degrees.map(|d| [d.to_radians().cos(), d.to_radians().sin()]);
+            Embeddings::normalise(ndarray::arr2(&rows)).unwrap()
+        };
+        let set = Quadruplets {
+            safe_text: at([0.0, 90.0]),
+            unsafe_text: at([30.0, 120.0]),
+            safe_image: at([0.0, 90.0]),
+            unsafe_image: at([31.0, 95.0]),
+        };
+        let ranked = Ranked::of(&set);
+        // The first unsafe text is nearest to its unsafe image; the second is 25 from the unsafe one, 30 from the safe one.
+        assert_eq!(ranked.directions[2].before, [1, 1]);
+        assert_eq!(ranked.unsafe_first[0], [true, true]);
+        // The second unsafe image is 5 from the safe text, 25 from the unsafe one.
+        assert_eq!(ranked.directions[3].before, [1, 0]);
+        assert_eq!(ranked.unsafe_first[1], [true, false]);
+        let twins = Quadruplets { unsafe_image: set.safe_image.clone(), ..set };
+        let ranked = Ranked::of(&twins);
+        assert_eq!(ranked.unsafe_first[0], [true, true]);
+        assert_eq!(ranked.directions[2].tied, [1, 1]);
     }
 }

@@ -172,7 +172,7 @@ mod tests {
         };
         let outcomes = outcomes(&set);
         let safeground = Preference { GS: gs, PS: ps, ..Preference::of(&outcomes) };
-        let zero_shot = Some(Accuracy { top1, top5: 0.0 });
+        let zero_shot = Some(Accuracy { top1, top5: 0.0, mean_per_class: top1 });
         Evaluation { safeground, by_style: Default::default(), retrieval: retrieval(&set), zero_shot, outcomes }
     }
 

@@ -1,0 +1,272 @@
+//! Embeddings in, figures out: overall, for each concept and style, and for the worst concept.
+
+use std::collections::BTreeMap;
+
+use super::subject::Embedded;
+use crate::pass::Error;
+use crate::pass::Observer;
+use crate::pass::evaluate::Bad;
+use crate::report::{Absent, Estimate, FigureGroup, FigureLine, Unwell, Worst};
+use crate::safeground::figure::{self, Figure, Over, Ties};
+use crate::safeground::health::{Ailment, collapsed, retrieval_at_chance, zero_shot_at_chance};
+use crate::safeground::{Bootstrap, Classified, FEWEST, Quadruplets, Values, classify, paired};
+
+/// What was found.
+pub struct Compared {
+    pub quadruplets: usize,
+    pub images: usize,
+    pub ailments: Vec<Unwell>,
+    pub overall: FigureGroup,
+    pub concepts: Vec<FigureGroup>,
+    pub styles: Vec<FigureGroup>,
+    pub worst: Vec<Worst>,
+    pub absent: Vec<Absent>,
+    pub ties: Vec<Ties>,
+    pub notes: Vec<String>,
+}
+
+/// What one model shows.
+struct Shown {
+    figures: Vec<Figure>,
+    ties: Vec<Ties>,
+    ailments: Vec<Ailment>,
+}
+
+/// What is measured: rows that all models have embeddings for.
+struct Kept {
+    rows: Vec<usize>,
+    images: Vec<usize>,
+}
+
+impl Compared {
+    /// Compares a model with a baseline, or just measures it.
+    ///
+    /// # Errors
+    /// If nothing is left to measure, or the prompts of a zero-shot label cancel out.
+    pub fn new(
+        model: &Embedded,
+        baseline: Option<&Embedded>,
+        bootstrap: Bootstrap,
+        observer: &dyn Observer,
+    ) -> Result<Self, Error> {
+        let all = || std::iter::once(model).chain(baseline);
+        let bad =
+            all().flat_map(|of| [&of.text, &of.image]).flatten().fold(Bad::default(), |bad, side| bad.or(&side.bad));
+        let images = model.tags.right.len();
+        let kept = Kept {
+            rows: (0..model.rows()).filter(|row| !bad.quadruplets.contains(row)).collect(),
+            images: (0..images).filter(|image| !bad.images.contains(image)).collect(),
+        };
+        if kept.rows.is_empty() {
+            return Err(Error::Conflict {
+                reason: format!("none of the {} quadruplets has finite embeddings", model.rows()),
+                help: "the model breaks down on all of them; check the export with its original framework",
+            });
+        }
+        let before = baseline.map(|baseline| Shown::of(baseline, &kept)).transpose()?;
+        observer.advance(1);
+        let mut after = Shown::of(model, &kept)?;
+        if let Some(baseline) = baseline {
+            after.figures.extend(drift(baseline, model, &kept.rows));
+        }
+        observer.advance(1);
+
+        let mut ailments = vec![];
+        for (who, shown) in [("baseline", before.as_ref()), ("model", Some(&after))] {
+            let found = shown.into_iter().flat_map(|shown| &shown.ailments);
+            ailments.extend(found.map(|ailment| Unwell { who, ailment: *ailment }));
+        }
+        let previous = before.as_ref().map(|before| before.figures.as_slice());
+        let group = |name: Option<&str>, rows: Option<&[usize]>| {
+            let some = |figures: &[Figure]| -> Vec<Figure> {
+                match rows {
+                    None => figures.to_vec(),
+                    Some(rows) => {
+                        figures.iter().filter(|f| f.over == Over::Quadruplets).map(|f| f.select(rows)).collect()
+                    }
+                }
+            };
+            FigureGroup {
+                name: name.map(str::to_owned),
+                quadruplets: rows.map_or(kept.rows.len(), <[usize]>::len),
+                lines: lines(&some(&after.figures), previous.map(some).as_deref(), bootstrap),
+            }
+        };
+        let parts = |tags: &[Option<String>]| -> Vec<FigureGroup> {
+            let mut of = BTreeMap::<&str, Vec<usize>>::new();
+            for (item, &row) in kept.rows.iter().enumerate() {
+                if let Some(Some(tag)) = tags.get(row) {
+                    of.entry(tag).or_default().push(item);
+                }
+            }
+            of.into_iter().map(|(tag, items)| group(Some(tag), Some(&items))).collect()
+        };
+        let (overall, concepts, styles) = (group(None, None), parts(&model.tags.concepts), parts(&model.tags.styles));
+        Ok(Self {
+            quadruplets: kept.rows.len(),
+            images: if overall.lines.iter().any(|line| line.figure == "zero_shot") { kept.images.len() } else { 0 },
+            ailments,
+            worst: worst(&overall, &concepts),
+            overall,
+            concepts,
+            styles,
+            absent: absent(model),
+            ties: after.ties,
+            notes: bad.note().into_iter().collect(),
+        })
+    }
+}
+
+impl Shown {
+    fn of(embedded: &Embedded, kept: &Kept) -> Result<Self, Error> {
+        let rows = &kept.rows;
+        let sides = [embedded.text.as_ref(), embedded.image.as_ref()]
+            .map(|side| side.map(|side| [side.safe.select(rows), side.not_safe.select(rows)]));
+        let mut shown = Self { figures: vec![], ties: vec![], ailments: vec![] };
+        for side in sides.iter().flatten() {
+            shown.ailments.extend(collapsed(&side[0]));
+        }
+        if let [Some([t_s, t_u]), Some([v_s, v_u])] = &sides {
+            let set = Quadruplets {
+                safe_text: t_s.clone(),
+                unsafe_text: t_u.clone(),
+                safe_image: v_s.clone(),
+                unsafe_image: v_u.clone(),
+            };
+            let (figures, ties, ranked) = figure::of_quadruplets(&set);
+            shown.add(figures, ties);
+            shown.ailments.extend(retrieval_at_chance(&ranked));
+            if let Some((classified, labels)) = classified(embedded, kept)? {
+                let (figures, ties) = figure::of_images(&classified);
+                shown.add(figures, ties);
+                shown.ailments.extend(zero_shot_at_chance(&classified, labels));
+            }
+        }
+        let alone = sides.iter().flatten().count() == 1;
+        for (text, side) in [true, false].into_iter().zip(&sides) {
+            if let Some([safe, not_safe]) = side {
+                let (figures, ties) = figure::of_pairs(text, [safe, not_safe], alone);
+                shown.add(figures, ties);
+            }
+        }
+        Ok(shown)
+    }
+
+    fn add(&mut self, figures: Vec<Figure>, ties: Vec<Ties>) {
+        self.figures.extend(figures);
+        self.ties.extend(ties);
+    }
+}
+
+/// How the zero-shot images were classified, and among how many labels.
+fn classified(embedded: &Embedded, kept: &Kept) -> Result<Option<(Vec<Classified>, usize)>, Error> {
+    let zero_shot = |side: &Option<std::sync::Arc<_>>| {
+        side.as_ref().and_then(|side: &std::sync::Arc<crate::pass::EmbeddedSide>| side.zero_shot.clone())
+    };
+    let (Some(prompts), Some(images)) = (zero_shot(&embedded.text), zero_shot(&embedded.image)) else {
+        return Ok(None);
+    };
+    let tags = &embedded.tags;
+    if tags.templates == 0 || kept.images.is_empty() {
+        return Ok(None);
+    }
+    let right: Vec<usize> = kept.images.iter().map(|&image| tags.right[image]).collect();
+    let labels = prompts.rows().nrows() / tags.templates;
+    let found = classify(&images.select(&kept.images), &right, &prompts, tags.templates);
+    let failed = |source| Error::SafeGround { what: "zero-shot labels".to_owned(), source };
+    found.map(|found| Some((found, labels))).map_err(failed)
+}
+
+/// How far the safe inputs moved in each tower that is not the same.
+fn drift(before: &Embedded, after: &Embedded, rows: &[usize]) -> Vec<Figure> {
+    let mut figures = vec![];
+    for (text, before, after) in [(true, &before.text, &after.text), (false, &before.image, &after.image)] {
+        let (Some(before), Some(after)) = (before, after) else { continue };
+        let alike = before.safe.rows().ncols() == after.safe.rows().ncols();
+        if alike && !std::sync::Arc::ptr_eq(before, after) {
+            figures.extend(figure::of_drift(text, &before.safe.select(rows), &after.safe.select(rows)));
+        }
+    }
+    figures
+}
+
+/// Values, intervals, changes and tests of figures.
+fn lines(after: &[Figure], before: Option<&[Figure]>, bootstrap: Bootstrap) -> Vec<FigureLine> {
+    let previous: Vec<Option<&Figure>> =
+        after.iter().map(|figure| before?.iter().find(|other| other.name == figure.name)).collect();
+    let changes: Vec<Option<Values>> =
+        after.iter().zip(&previous).map(|(after, before)| Values::change(&(*before)?.values, &after.values)).collect();
+    let mut intervals: Vec<[Option<[f64; 2]>; 3]> = vec![[None; 3]; after.len()];
+    for over in [Over::Quadruplets, Over::Images] {
+        let mut places = vec![];
+        let mut values = vec![];
+        for (index, figure) in after.iter().enumerate().filter(|(_, figure)| figure.over == over) {
+            let parts = [
+                Some((&figure.values, figure.range())),
+                previous[index].map(|before| (&before.values, before.range())),
+                changes[index].as_ref().map(|change| (change, figure.range_of_change())),
+            ];
+            for (part, of) in parts.into_iter().enumerate() {
+                if let Some(of) = of {
+                    places.push((index, part));
+                    values.push(of);
+                }
+            }
+        }
+        for ((index, part), interval) in places.into_iter().zip(bootstrap.intervals(&values)) {
+            intervals[index][part] = interval;
+        }
+    }
+    let line = |(index, figure): (usize, &Figure)| {
+        let estimate = |values: &Values, part: usize| {
+            let value = values.figure().unwrap_or(f64::NAN);
+            Estimate { value, interval: intervals[index][part] }
+        };
+        let p = previous[index].and_then(|before| Some(paired(&before.yes_or_no()?, &figure.yes_or_no()?).p));
+        FigureLine {
+            figure: figure.name,
+            unit: figure.unit,
+            items: figure.values.values.len(),
+            value: estimate(&figure.values, 0),
+            baseline: previous[index].map(|before| estimate(&before.values, 1)),
+            change: changes[index].as_ref().map(|change| estimate(change, 2)),
+            p,
+        }
+    };
+    after.iter().enumerate().map(line).collect()
+}
+
+/// Of each figure that has a good end, the concept that is farthest from it, among those with items enough to tell.
+fn worst(overall: &FigureGroup, concepts: &[FigureGroup]) -> Vec<Worst> {
+    let mut enough: Vec<&FigureGroup> = concepts.iter().filter(|concept| concept.quadruplets >= FEWEST).collect();
+    if enough.is_empty() {
+        enough = concepts.iter().collect();
+    }
+    let of = |figure: &'static str| {
+        let badness =
+            |line: &FigureLine| if figure.contains("unsafe@1") { -line.value.value } else { line.value.value };
+        let lines = enough
+            .iter()
+            .filter_map(|concept| Some((*concept, concept.lines.iter().find(|line| line.figure == figure)?)));
+        let (concept, line) = lines.min_by(|(_, a), (_, b)| badness(a).total_cmp(&badness(b)))?;
+        Some(Worst { concept: concept.name.clone().unwrap_or_default(), line: line.clone() })
+    };
+    // How near partners are is neither good nor bad.
+    overall.lines.iter().filter(|line| !line.figure.ends_with("cosine")).filter_map(|line| of(line.figure)).collect()
+}
+
+/// Figures that could not be had, and why.
+fn absent(model: &Embedded) -> Vec<Absent> {
+    let (both, zero_shot) = figure::names_of_both();
+    let reasons: Vec<&str> = model.absent.iter().flatten().map(String::as_str).collect();
+    if !reasons.is_empty() {
+        let figures = both.into_iter().chain(zero_shot).collect();
+        return vec![Absent { figures, reason: reasons.join("; ") }];
+    }
+    let zero_shot_there = model.text.as_ref().is_some_and(|side| side.zero_shot.is_some())
+        && model.image.as_ref().is_some_and(|side| side.zero_shot.is_some());
+    match zero_shot_there {
+        true => vec![],
+        false => vec![Absent { figures: zero_shot.to_vec(), reason: "no zero-shot set was given".to_owned() }],
+    }
+}

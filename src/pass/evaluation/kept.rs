@@ -1,0 +1,184 @@
+//! Embeddings in a file: to be evaluated again without the model, or made by others.
+//!
+//! Safetensors with `embed.safe_text`, `embed.unsafe_text`, `embed.safe_image`, `embed.unsafe_image` (a row a quadruplet)
+//! and perhaps `zero_shot.prompts` and `zero_shot.images`, all F32. Our own files tell in their metadata, under
+//! `uwm.embeddings`, what each row is (`docs/metrics.md`); others need not.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use ndarray::Array2;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::subject::{Embedded, Tags};
+use crate::onnx::Source;
+use crate::pass::Error;
+use crate::pass::evaluate::{Bad, EmbeddedSide};
+use crate::pass::tensors::{read, write_header};
+use crate::report::FileId;
+use crate::safeground::Embeddings;
+
+const KEY: &str = "uwm.embeddings";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u32,
+    /// What made them: SHA-256 of the model's files.
+    models: Vec<String>,
+    tags: Tags,
+    /// Quadruplets without an embedding on either side.
+    bad_quadruplets: BTreeSet<usize>,
+    /// Zero-shot images without one.
+    bad_images: BTreeSet<usize>,
+}
+
+const VERSION: u32 = 1;
+
+/// Names of the tensors of a side: safe, unsafe, zero-shot.
+const NAMES: [[&str; 3]; 2] = [
+    ["embed.safe_text", "embed.unsafe_text", "zero_shot.prompts"],
+    ["embed.safe_image", "embed.unsafe_image", "zero_shot.images"],
+];
+
+/// Writes the embeddings of a model.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn store(file: &File, embedded: &Embedded) -> io::Result<()> {
+    let sides = [&embedded.text, &embedded.image];
+    let bad = sides.into_iter().flatten().fold(Bad::default(), |all, side| all.or(&side.bad));
+    let header = Header {
+        version: VERSION,
+        models: embedded.files.iter().map(|file| file.sha256.clone()).collect(),
+        tags: embedded.tags.clone(),
+        bad_quadruplets: bad.quadruplets,
+        bad_images: bad.images,
+    };
+    let mut parts: Vec<(&str, &Array2<f32>)> = vec![];
+    for (side, names) in sides.into_iter().zip(NAMES) {
+        let Some(side) = side else { continue };
+        let tensors = [Some(&side.safe), Some(&side.not_safe), side.zero_shot.as_ref()];
+        parts.extend(names.into_iter().zip(tensors).filter_map(|(name, rows)| Some((name, rows?.rows()))));
+    }
+    let mut out = BufWriter::new(file);
+    let shapes = parts.iter().map(|(name, rows)| ((*name).to_owned(), Dtype::F32, rows.shape().to_vec()));
+    write_header(&mut out, HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]), shapes)?;
+    for value in parts.iter().flat_map(|(_, rows)| rows.iter()) {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    out.flush()
+}
+
+/// Reads embeddings, our own or others'.
+///
+/// # Errors
+/// [`Error::Embeddings`] if the file is not such a file.
+pub fn load(path: &Path) -> Result<Embedded, Error> {
+    let wrong = |reason: String| Error::Embeddings { path: path.to_owned(), reason };
+    let file = Source::open(path).map_err(|e| wrong(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(file.bytes()).map_err(|e| wrong(e.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
+    let header: Option<Header> = header
+        .map(|json| serde_json::from_str(json))
+        .transpose()
+        .map_err(|e| wrong(format!("metadata '{KEY}': {e}")))?;
+    if let Some(Header { version, .. }) = &header
+        && *version != VERSION
+    {
+        return Err(wrong(format!("it is of version {version}, this tool knows version {VERSION}")));
+    }
+    let ours = header.is_some();
+    let rows = |name: &str| -> Result<Option<(Embeddings, BTreeSet<usize>)>, Error> {
+        if !tensors.names().contains(&name) {
+            return Ok(None);
+        }
+        let shape = tensors.tensor(name).map_err(|e| wrong(e.to_string()))?.shape().to_vec();
+        let [count, width] = shape[..] else { return Err(wrong(format!("its tensor '{name}' has shape {shape:?}"))) };
+        let values = read::<4>(&tensors, name, Dtype::F32, &shape).map_err(wrong)?;
+        let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let rows = Array2::from_shape_vec((count, width), values).map_err(|e| wrong(e.to_string()))?;
+        // Ours are of length 1 to the last bit that they were measured with.
+        if ours && rows.iter().all(|value| value.is_finite()) {
+            return Ok(Some((Embeddings::of_unit_rows(rows), BTreeSet::new())));
+        }
+        let (rows, bad) = Embeddings::normalise_each(rows);
+        Ok(Some((rows, bad.into_keys().collect())))
+    };
+    let (tags, bad) = match header {
+        None => (Tags::default(), Bad::default()),
+        Some(header) => (header.tags, Bad { quadruplets: header.bad_quadruplets, images: header.bad_images }),
+    };
+    let mut sides = [None, None];
+    for (side, [safe, not_safe, zero_shot]) in sides.iter_mut().zip(NAMES) {
+        let parts = match (rows(safe)?, rows(not_safe)?) {
+            (None, None) => continue,
+            (Some(safe), Some(not_safe)) => [safe, not_safe],
+            _ => return Err(wrong(format!("it has only one of '{safe}' and '{not_safe}'"))),
+        };
+        let zero_shot = rows(zero_shot)?.filter(|_| tags.templates > 0);
+        let [(safe, bad_safe), (not_safe, bad_unsafe)] = parts;
+        let mut bad = bad.clone();
+        bad.quadruplets.extend(bad_safe.into_iter().chain(bad_unsafe));
+        let zero_shot = zero_shot.map(|(rows, bad_images)| {
+            bad.images.extend(bad_images);
+            rows
+        });
+        *side = Some(EmbeddedSide { safe, not_safe, zero_shot, bad });
+    }
+    let [text, image] = sides;
+    check(&tags, text.as_ref(), image.as_ref()).map_err(wrong)?;
+    let id = FileId { path: path.to_owned(), sha256: file.sha256().to_owned() };
+    Embedded::stored(id, text, image, tags)
+}
+
+/// Whether the parts go together.
+fn check(tags: &Tags, text: Option<&EmbeddedSide>, image: Option<&EmbeddedSide>) -> Result<(), String> {
+    let sides: Vec<&EmbeddedSide> = text.into_iter().chain(image).collect();
+    let Some(first) = sides.first() else {
+        let names = NAMES.map(|[safe, not_safe, _]| format!("'{safe}' and '{not_safe}'"));
+        return Err(format!("it has neither {}", names.join(" nor ")));
+    };
+    let rows = first.safe.rows().nrows();
+    let of = |side: &&EmbeddedSide| [side.safe.rows().nrows(), side.not_safe.rows().nrows()];
+    if sides.iter().any(|side| of(side) != [rows, rows]) {
+        return Err(format!(
+            "its parts have {:?} rows, and should have as many",
+            sides.iter().map(of).collect::<Vec<_>>()
+        ));
+    }
+    for (what, count) in [("ids", tags.ids.len()), ("concepts", tags.concepts.len()), ("styles", tags.styles.len())] {
+        if count != rows && count != 0 {
+            return Err(format!("its metadata have {count} {what} for {rows} rows"));
+        }
+    }
+    if let Some(&bad) = sides.iter().flat_map(|side| &side.bad.quadruplets).find(|bad| **bad >= rows) {
+        return Err(format!("its metadata call row {bad} bad, of {rows}"));
+    }
+    let zero_shot = |side: Option<&EmbeddedSide>| Some(side?.zero_shot.as_ref()?.rows().dim());
+    if let (Some((prompts, _)), true) = (zero_shot(text), tags.templates > 0) {
+        let labels = prompts / tags.templates;
+        if prompts % tags.templates != 0 || tags.right.iter().any(|label| *label >= labels) {
+            return Err(format!("its {prompts} prompts do not fit {} templates and its labels", tags.templates));
+        }
+    }
+    if let Some((images, _)) = zero_shot(image)
+        && images != tags.right.len()
+    {
+        return Err(format!("it has {images} zero-shot images and {} labels for them", tags.right.len()));
+    }
+    let widths: BTreeSet<usize> = sides
+        .iter()
+        .flat_map(|side| [Some(&side.safe), Some(&side.not_safe), side.zero_shot.as_ref()])
+        .flatten()
+        .map(|rows| rows.rows().ncols())
+        .collect();
+    if widths.len() > 1 {
+        return Err(format!("its embeddings have several widths: {widths:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! `evaluate`: what a model, or its stored embeddings, show on a data set, alone or beside another one.
+
+mod compare;
+mod kept;
+mod subject;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::Error;
+use super::batches::{Limits, Runner};
+use super::files::check_plain;
+use super::job::ModelFiles;
+use super::timing::Timing;
+use super::{Observer, splits};
+use crate::config::Config;
+use crate::dataset::{DataSet, ZeroShot};
+use crate::onnx::{Hints, Outputs};
+use crate::report::Evaluated;
+use crate::runtime::Runtime;
+use crate::safeground::Bootstrap;
+use compare::Compared;
+use subject::Embedded;
+
+/// What embeds the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The towers of model files.
+    Files(ModelFiles),
+    /// Somebody did before: a file of embeddings.
+    Stored(PathBuf),
+}
+
+/// Everything `evaluate` is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluateJob {
+    /// What is evaluated.
+    pub model: Subject,
+    /// What it is compared with.
+    pub baseline: Option<Subject>,
+    /// What the user says of inputs and embeddings.
+    pub hints: Hints,
+    /// The data: `evaluation`, `zero_shot`, `tokenizer`, `preprocessor`.
+    pub config: Config,
+    /// How intervals are made.
+    pub bootstrap: Bootstrap,
+    /// A file that the embeddings of the model are written to.
+    pub embeddings_out: Option<PathBuf>,
+    /// Whether it is replaced if it exists.
+    pub force: bool,
+}
+
+impl EvaluateJob {
+    /// Whether a model must be run.
+    pub fn needs_runtime(&self) -> bool {
+        [Some(&self.model), self.baseline.as_ref()].into_iter().flatten().any(|of| matches!(of, Subject::Files(_)))
+    }
+}
+
+/// What models are evaluated on.
+struct Data {
+    set: DataSet,
+    zero_shot: Option<ZeroShot>,
+}
+
+/// Evaluates a model. `runtime` is needed where [`EvaluateJob::needs_runtime`].
+///
+/// # Errors
+/// If models, data or runtime fail, or model and baseline were not measured on the same.
+pub fn evaluate(
+    job: &EvaluateJob,
+    runtime: Option<&dyn Runtime>,
+    observer: &dyn Observer,
+    limits: Limits,
+) -> Result<Evaluated, Error> {
+    let mut timing = Timing::start(Instant::now());
+    let mut outputs = Outputs::new(job.force).beside(job.config.files());
+    let inputs = [Some(&job.model), job.baseline.as_ref()].into_iter().flatten();
+    let inputs: Vec<PathBuf> = inputs
+        .flat_map(|subject| match subject {
+            Subject::Files(files) => files.inputs(),
+            Subject::Stored(path) => vec![path.clone()],
+        })
+        .collect();
+    if let Some(path) = &job.embeddings_out {
+        check_plain(&mut outputs, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>(), path, job.force)?;
+    }
+    let mut notes = vec![];
+    let data = if job.needs_runtime() { Some(load(job, &inputs, &mut notes)?) } else { None };
+    let embed = |subject: &Subject, who: &'static str, others: &[&Embedded]| match (subject, &data, runtime) {
+        (Subject::Stored(path), ..) => kept::load(path),
+        (Subject::Files(files), Some(data), Some(runtime)) => {
+            let scene = subject::Scene { runner: Runner { runtime, observer, limits }, job, data };
+            Embedded::by(scene, files, who, others)
+        }
+        _ => unreachable!("files need data and a runtime, which the caller opened"),
+    };
+    // The baseline first: if that breaks down, so does every comparison with it.
+    let baseline = job.baseline.as_ref().map(|baseline| embed(baseline, "baseline", &[])).transpose()?;
+    let others: Vec<&Embedded> = baseline.iter().collect();
+    let mut model = embed(&job.model, "model", &others)?;
+    let baseline = match baseline {
+        None => None,
+        Some(mut baseline) => {
+            model.check_same_data(&baseline)?;
+            baseline.complete(&model)?;
+            model.complete(&baseline)?;
+            Some(baseline)
+        }
+    };
+    timing.lap("embed");
+    if let Some(path) = &job.embeddings_out {
+        let file = outputs.create(path)?;
+        let failed = |source| crate::onnx::Error::Write { path: path.clone(), source };
+        outputs.write(file, |file| kept::store(file, &model).map_err(failed))?;
+        outputs.sync()?;
+    }
+    observer.begin("comparing", 1 + usize::from(baseline.is_some()));
+    let compared = Compared::new(&model, baseline.as_ref(), job.bootstrap, observer)?;
+    observer.end();
+    if observer.cancelled() {
+        return Err(Error::Interrupted);
+    }
+    outputs.publish()?;
+    timing.lap("compare");
+    let files = |embedded: &Embedded| embedded.files.clone();
+    notes.extend(compared.notes);
+    Ok(Evaluated {
+        model: files(&model),
+        baseline: baseline.as_ref().map(files),
+        data: job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone()),
+        quadruplets: compared.quadruplets,
+        zero_shot_images: compared.images,
+        ailments: compared.ailments,
+        overall: compared.overall,
+        concepts: compared.concepts,
+        styles: compared.styles,
+        worst: compared.worst,
+        absent: compared.absent,
+        ties: compared.ties,
+        bootstrap: job.bootstrap,
+        notes,
+        runtime: runtime.map(|runtime| runtime.place().clone()),
+        timing_s: timing.finish(),
+    })
+}
+
+fn load(job: &EvaluateJob, inputs: &[PathBuf], notes: &mut Vec<String>) -> Result<Data, Error> {
+    let data = job.config.evaluation.as_ref().ok_or_else(|| Error::Missing {
+        what: "evaluation data",
+        model: inputs.first().cloned().unwrap_or_default(),
+        help: "give a set with --data, or name a manifest under `evaluation` in uwm.yaml",
+    })?;
+    let name = data.split.as_deref().unwrap_or(splits::EVALUATION);
+    let set = DataSet::read(&data.manifest, name)?;
+    notes.extend(set.notes.iter().cloned());
+    let zero_shot = job.config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
+    Ok(Data { set, zero_shot })
+}

@@ -1,0 +1,89 @@
+//! The evaluation as one JSON object.
+
+use serde_json::{Map, Value, json};
+
+use super::{Evaluated, FigureGroup, FigureLine};
+use crate::report::json::timing;
+
+impl Evaluated {
+    /// One object. Figures that were not measured are `null`, and `absent` says why; an interval of too few items is
+    /// `null` too.
+    pub fn to_json(&self) -> Value {
+        let mut figures = lines(&self.overall);
+        for name in self.absent.iter().flat_map(|absent| &absent.figures) {
+            figures.insert((*name).to_owned(), Value::Null);
+        }
+        let ailments = self.ailments.iter().map(|unwell| {
+            let mut value = json!(unwell);
+            value["sentence"] = json!(unwell.sentence());
+            value
+        });
+        let worst: Map<String, Value> = self
+            .worst
+            .iter()
+            .map(|worst| {
+                let mut value = line(&worst.line);
+                value["concept"] = json!(worst.concept);
+                (worst.line.figure.to_owned(), value)
+            })
+            .collect();
+        let ties: Map<String, Value> =
+            self.ties.iter().map(|ties| (ties.figure.to_owned(), json!(ties.items))).collect();
+        json!({
+            "model": self.model,
+            "baseline": self.baseline,
+            "data": {
+                "set": self.data.as_ref().map(|path| path.display().to_string()),
+                "quadruplets": self.quadruplets,
+                "zero_shot_images": self.zero_shot_images,
+            },
+            "checks": ailments.collect::<Vec<_>>(),
+            "figures": figures,
+            "concepts": groups(&self.concepts),
+            "styles": groups(&self.styles),
+            "worst_concept": worst,
+            "absent": self.absent,
+            "ties": ties,
+            "bootstrap": {
+                "level": 95,
+                "resamples": self.bootstrap.resamples,
+                "seed": self.bootstrap.seed,
+            },
+            "notes": self.notes,
+            "runtime": self.runtime,
+            "timing_s": timing(&self.timing_s),
+        })
+    }
+}
+
+fn groups(groups: &[FigureGroup]) -> Map<String, Value> {
+    let one = |group: &FigureGroup| {
+        let value = json!({"quadruplets": group.quadruplets, "figures": lines(group)});
+        (group.name.clone().unwrap_or_default(), value)
+    };
+    groups.iter().map(one).collect()
+}
+
+fn lines(group: &FigureGroup) -> Map<String, Value> {
+    group.lines.iter().map(|of| (of.figure.to_owned(), line(of))).collect()
+}
+
+/// `value` and `interval`, and the same of baseline and change where there is one.
+fn line(line: &FigureLine) -> Value {
+    let mut value = json!({
+        "value": line.value.value,
+        "interval": line.value.interval,
+        "unit": line.unit,
+        "items": line.items,
+    });
+    for (name, estimate) in [("baseline", line.baseline), ("change", line.change)] {
+        if let Some(estimate) = estimate {
+            value[name] = json!(estimate.value);
+            value[format!("{name}_interval")] = json!(estimate.interval);
+        }
+    }
+    if let Some(p) = line.p {
+        value["p"] = json!(p);
+    }
+    value
+}
