@@ -20,13 +20,13 @@ use crate::safeground::Bootstrap;
 /// Tokenizer, preprocessor and uwm.yaml (which may name the data) are looked for beside the model. Exit code 1 if model or
 /// baseline do not work at all.
 #[derive(ClapArgs)]
-#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["model", "text", "vision", "embeddings"]))]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["model", "text", "vision", "stored"]))]
 pub struct Args {
     #[command(flatten)]
     model: FileArgs,
     /// Evaluate the embeddings in this file instead of a model (see --embeddings-out).
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "text", "vision"])]
-    embeddings: Option<PathBuf>,
+    #[arg(long = "embeddings", value_name = "FILE", conflicts_with_all = ["model", "text", "vision"])]
+    stored: Option<PathBuf>,
     /// Compare with this model: a file or a folder. A tower that it lacks is the evaluated model's.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["baseline_text", "baseline_vision", "baseline_embeddings"])]
     baseline: Option<PathBuf>,
@@ -96,7 +96,7 @@ impl Args {
     fn job(self) -> Result<EvaluateJob, Error> {
         let hints = self.model.hints();
         let baseline = self.baseline_subject()?;
-        let model = match (self.model.files()?, self.embeddings) {
+        let model = match (self.model.files()?, self.stored) {
             (Some(files), _) => Subject::Files(files),
             (None, Some(path)) => Subject::Stored(path),
             (None, None) => unreachable!("clap requires one of them"),

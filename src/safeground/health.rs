@@ -1,15 +1,20 @@
 //! Signs that a model does not work at all: then its other figures say nothing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Embeddings;
 use super::classification::Classified;
 use super::retrieval::Ranked;
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Ailment {
+    /// A text tower looks at what stands behind the end of a text.
+    PaddingCounts {
+        /// Of embeddings with the usual padding and with another: 1 if it makes no difference.
+        cosine: f64,
+    },
     /// All inputs get the same embedding.
     EmbeddingsCollapsed {
         /// The mean of `1 - cosine` over all pairs of embeddings.

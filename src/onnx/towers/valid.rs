@@ -45,7 +45,7 @@ const SEEN: usize = 300;
 
 impl Valid {
     /// What a graph without a mask does with its token ids: it may mask some, and may pool at one.
-    pub(super) fn of_ids(graph: &Graph, ids: &str) -> Self {
+    pub fn of_ids(graph: &Graph, ids: &str) -> Self {
         let (mut pooled, mut masked) = (None, None);
         walk(graph, ids, |node, value| match node.op_type.as_str() {
             // Ids as bools: all but 0.

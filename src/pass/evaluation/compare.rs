@@ -122,7 +122,7 @@ impl Shown {
         let rows = &kept.rows;
         let sides = [embedded.text.as_ref(), embedded.image.as_ref()]
             .map(|side| side.map(|side| [side.safe.select(rows), side.not_safe.select(rows)]));
-        let mut shown = Self { figures: vec![], ties: vec![], ailments: vec![] };
+        let mut shown = Self { figures: vec![], ties: vec![], ailments: embedded.ailments.clone() };
         for side in sides.iter().flatten() {
             shown.ailments.extend(collapsed(&side[0]));
         }

@@ -20,6 +20,7 @@ use crate::pass::evaluate::{Bad, EmbeddedSide};
 use crate::pass::tensors::{read, write_header};
 use crate::report::FileId;
 use crate::safeground::Embeddings;
+use crate::safeground::health::Ailment;
 
 const KEY: &str = "uwm.embeddings";
 
@@ -30,6 +31,8 @@ struct Header {
     /// What made them: SHA-256 of the model's files.
     models: Vec<String>,
     tags: Tags,
+    /// What was found wrong with the model.
+    ailments: Vec<Ailment>,
     /// Quadruplets without an embedding on either side.
     bad_quadruplets: BTreeSet<usize>,
     /// Zero-shot images without one.
@@ -55,6 +58,7 @@ pub fn store(file: &File, embedded: &Embedded) -> io::Result<()> {
         version: VERSION,
         models: embedded.files.iter().map(|file| file.sha256.clone()).collect(),
         tags: embedded.tags.clone(),
+        ailments: embedded.ailments.clone(),
         bad_quadruplets: bad.quadruplets,
         bad_images: bad.images,
     };
@@ -109,9 +113,11 @@ pub fn load(path: &Path) -> Result<Embedded, Error> {
         let (rows, bad) = Embeddings::normalise_each(rows);
         Ok(Some((rows, bad.into_keys().collect())))
     };
-    let (tags, bad) = match header {
-        None => (Tags::default(), Bad::default()),
-        Some(header) => (header.tags, Bad { quadruplets: header.bad_quadruplets, images: header.bad_images }),
+    let (tags, ailments, bad) = match header {
+        None => (Tags::default(), vec![], Bad::default()),
+        Some(Header { tags, ailments, bad_quadruplets, bad_images, .. }) => {
+            (tags, ailments, Bad { quadruplets: bad_quadruplets, images: bad_images })
+        }
     };
     let mut sides = [None, None];
     for (side, [safe, not_safe, zero_shot]) in sides.iter_mut().zip(NAMES) {
@@ -133,7 +139,7 @@ pub fn load(path: &Path) -> Result<Embedded, Error> {
     let [text, image] = sides;
     check(&tags, text.as_ref(), image.as_ref()).map_err(wrong)?;
     let id = FileId { path: path.to_owned(), sha256: file.sha256().to_owned() };
-    Embedded::stored(id, text, image, tags)
+    Embedded::stored(id, [text, image], tags, ailments)
 }
 
 /// Whether the parts go together.

@@ -2,6 +2,7 @@
 
 mod compare;
 mod kept;
+mod padding;
 mod subject;
 
 use std::path::PathBuf;

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::padding::padding_counts;
 use super::{Data, EvaluateJob};
-use crate::dataset::{DataSet, ZeroShot};
+use crate::dataset::{DataSet, Side, ZeroShot};
 use crate::onnx::{Graph, Modality, Model};
 use crate::pass::batches::Runner;
 use crate::pass::data::preparation;
 use crate::pass::evaluate::{EmbeddedSide, EvaluationData, embed_side};
 use crate::pass::site::Site;
-use crate::pass::stored::kind;
+use crate::pass::stored::{kind, samples};
 use crate::pass::{Error, ModelFiles};
 use crate::report::FileId;
 use crate::safeground::check_widths;
+use crate::safeground::health::Ailment;
 
 /// What is known of the samples.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +60,8 @@ pub struct Embedded {
     pub tags: Tags,
     /// Why a side is not there.
     pub absent: [Option<String>; 2],
+    /// What was found wrong when it was embedded.
+    pub ailments: Vec<Ailment>,
     /// SHA-256 of the file of each tower.
     towers: [Option<String>; 2],
 }
@@ -74,9 +78,9 @@ impl Embedded {
     /// What was stored in a file.
     pub fn stored(
         file: FileId,
-        text: Option<EmbeddedSide>,
-        image: Option<EmbeddedSide>,
+        [text, image]: [Option<EmbeddedSide>; 2],
         tags: Tags,
+        ailments: Vec<Ailment>,
     ) -> Result<Self, Error> {
         let absent = [(&text, "text"), (&image, "image")]
             .map(|(side, what)| side.is_none().then(|| format!("{} has no {what} embeddings", file.path.display())));
@@ -86,6 +90,7 @@ impl Embedded {
             image: image.map(Arc::new),
             tags,
             absent,
+            ailments,
             towers: [None, None],
         };
         embedded.check()?;
@@ -134,6 +139,7 @@ impl Embedded {
             image: None,
             tags: Tags::of(&data.set, zero_shot),
             absent,
+            ailments: vec![],
             towers: [None, None],
         };
         for site in used {
@@ -142,7 +148,14 @@ impl Embedded {
             let same = others.iter().find(|other| other.towers[which].as_ref() == Some(&sha256));
             let side = match same.and_then(|other| other.side(which).clone()) {
                 Some(side) => side,
-                None => Arc::new(embed_side(runner, site, None, on, who)?),
+                None => {
+                    if site.modality() == Modality::Text {
+                        let rows: Vec<usize> = (0..data.set.rows.len()).collect();
+                        let texts = samples(site, &data.set, Side::Safe, &rows, &prepared)?;
+                        embedded.ailments.extend(padding_counts(runner, site, &*texts)?);
+                    }
+                    Arc::new(embed_side(runner, site, None, on, who)?)
+                }
             };
             embedded.towers[which] = Some(sha256);
             *embedded.side_mut(which) = Some(side);

@@ -65,11 +65,14 @@ impl Unwell {
     pub fn sentence(&self) -> String {
         let who = self.who;
         match self.ailment {
+            Ailment::PaddingCounts { cosine } => format!(
+                "The text tower of the {who} looks at what stands behind the end of a text (exchanging it moves embeddings to a cosine of {cosine:.3}): it lost its causal mask in the export, or pads otherwise than its tokenizer. Its figures are not those of the model it was exported from."
+            ),
             Ailment::EmbeddingsCollapsed { spread } => format!(
                 "The {who} gives all inputs the same embedding (mean distance {spread:.1e}): it does not work, and its figures say nothing."
             ),
             Ailment::RetrievalAtChance { before } => format!(
-                "The {who} finds the right item behind {before:.1} % of the gallery on average, as guessing does: text and vision tower do not belong together, or one was exported wrong (a lost causal mask does this). Its figures say nothing."
+                "The {who} finds the right item behind {before:.1} % of the gallery on average, as guessing does: text and vision tower do not belong together, or one was exported wrong. Its figures say nothing."
             ),
             Ailment::ZeroShotAtChance { top1, chance } => format!(
                 "The {who} classifies {top1:.1} % of the zero-shot images right, and guessing {chance:.1} %: it does not work, or labels and images do not belong together. Its figures say nothing."

@@ -113,6 +113,12 @@ impl Evaluated {
             "zero_shot" => "top-1",
             "zero_shot_top5" => "top-5",
             "zero_shot_mean_per_class" => "mean per class",
+            "Ts drift" => "texts, mean",
+            "Ts drift, worst 1 %" => "texts, worst 1%",
+            "Vs drift" => "images, mean",
+            "Vs drift, worst 1 %" => "images, worst 1%",
+            "Ts-Tu cosine" => "texts",
+            "Vs-Vu cosine" => "images",
             other => other,
         };
         let value = number(line, line.value.value);
@@ -121,8 +127,8 @@ impl Evaluated {
             let _ = writeln!(out, "  {title:<26}{value:>8}{own:>17}");
             return;
         }
-        let baseline = line.baseline.map_or("-".to_owned(), |estimate| number(line, estimate.value));
-        let change = line.change.map_or("-".to_owned(), |estimate| signed(line, estimate.value));
+        let baseline = line.baseline.map_or(String::new(), |estimate| number(line, estimate.value));
+        let change = line.change.map_or(String::new(), |estimate| signed(line, estimate.value));
         let changed = line.change.map_or(String::new(), |estimate| interval(line, estimate, true));
         let p = line.p.map_or(String::new(), small);
         let row = format!("  {title:<16}{baseline:>9}{value:>8}{own:>15}{change:>8}{changed:>15}{p:>7}");
