@@ -65,7 +65,7 @@ fn ranking(items: usize) {
     println!("all four directions ranked in {:.1} s: {ratio:.2} of the four products they need,", all.as_secs_f64());
     println!("  {:.2} of the six that one product a direction and gallery would take", ratio * 4.0 / 6.0);
     if let (Some(before), Some(after)) = (before, peak()) {
-        let matrix = items * items * 4 >> 20;
+        let matrix = (items * items * 4) >> 20;
         println!(
             "peak memory {after} MiB, of which {before} MiB embeddings; a matrix of all similarities: {matrix} MiB"
         );
