@@ -347,3 +347,18 @@ fn nonsense_is_refused() {
     assert_eq!(run(&[]).2, 2);
     assert_eq!(run(&[MODEL, "--embeddings", &file]).2, 2);
 }
+
+#[test]
+fn rewrite_says_that_a_model_did_not_work_before() {
+    let small = Small::new();
+    let broken = small.path("broken.onnx");
+    lose_mask(true, Path::new(&broken));
+    std::fs::copy(root(VISION), small.path("vision.onnx")).unwrap();
+    let (config, out) = (small.config(), small.path("out"));
+    let own = ["--tokenizer", "models/emoji-clip/tokenizer.json", "--config", &config, "--controls", "off", "-o", &out];
+    let own = [&own[..], &["--preprocessor", "models/emoji-clip/preprocessor_config.json"]].concat();
+    let result =
+        common::rewrite(&[&["--text", &broken, "--vision", &small.path("vision.onnx")][..], &own].concat()).output();
+    let table = String::from_utf8(result.unwrap().stdout).unwrap();
+    assert!(table.find("lost its causal mask").unwrap() < table.find("percent").unwrap(), "{table}");
+}

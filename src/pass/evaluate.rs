@@ -10,8 +10,10 @@ use super::site::Site;
 use super::stored::{kind, samples};
 use crate::dataset::{DataSet, Images, Preparation, Samples, Side, Texts, ZeroShot};
 use crate::onnx::{Modality, Replaced};
+use crate::safeground::health::{Ailment, collapsed, retrieval_at_chance};
 use crate::safeground::{
-    Accuracy, Embeddings, Evaluation, Group, Preference, Quadruplets, check_widths, classify, outcomes, retrieval,
+    Accuracy, Embeddings, Evaluation, Group, Preference, Quadruplets, Ranked, check_widths, classify, outcomes,
+    retrieval,
 };
 
 /// What to measure on.
@@ -124,6 +126,15 @@ pub fn embed(
     let text = embed_side(runner, text, None, data, when)?;
     let image = embed_side(runner, vision, None, data, when)?;
     EmbeddedData::new(Arc::new(text), Arc::new(image))
+}
+
+/// Signs that a model does not work at all, as far as its embeddings show them.
+pub fn ailments(model: &EmbeddedData) -> Vec<Ailment> {
+    let bad = model.bad();
+    let kept: Vec<usize> = (0..model.text.safe.rows().nrows()).filter(|row| !bad.quadruplets.contains(row)).collect();
+    let set = model.quadruplets(&kept);
+    let collapsed = [&set.safe_text, &set.safe_image].into_iter().filter_map(collapsed);
+    collapsed.chain(retrieval_at_chance(&Ranked::of(&set))).collect()
 }
 
 /// Measurements of several models on the same samples.

@@ -20,6 +20,7 @@ mod job;
 mod kept;
 mod matching;
 mod notes;
+mod padding;
 mod pipeline;
 mod plans;
 mod prepare;

@@ -9,10 +9,11 @@ use super::checkpoint::Checkpoints;
 use super::choose::choose;
 use super::data::Data;
 use super::edit::{Editing, preview};
-use super::evaluate::embed;
+use super::evaluate::{ailments, embed};
 use super::files::{apart, check_plain};
 use super::job::{Controls, Destination, Job};
 use super::kept::{Kept, Writer};
+use super::padding::padding_counts;
 use super::plans::{Scene, check_both, plan_towers};
 use super::score::{Scorer, TowerPlan, header, open_kept};
 use super::site::{Site, both};
@@ -20,7 +21,7 @@ use super::splits;
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
 use crate::onnx::{Graph, Modality, Model, Outputs, is_edited};
-use crate::report::Report;
+use crate::report::{Report, Unwell};
 
 /// Does the whole job and returns what it did and measured. Outputs bear their names only when all went well.
 ///
@@ -92,6 +93,11 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     }
     let on = split.as_ref().map(|split| data.on(split));
     let before = on.zip(both(&sites)).map(|(on, towers)| embed(runner, towers, on, "before")).transpose()?;
+    let mut unwell = vec![];
+    if let (Some(on), Some([text, _]), Some(before)) = (on, both(&sites), &before) {
+        let found = padding_counts(runner, text, on)?.into_iter().chain(ailments(before));
+        unwell.extend(found.map(|ailment| Unwell { who: "model", ailment }));
+    }
     timing.lap("evaluate_before");
 
     let editing = Editing {
@@ -116,6 +122,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     timing.lap("write");
     report.timing_s = timing.finish();
     report.aims = aims;
+    report.unwell = unwell;
     Ok(report)
 }
 

@@ -48,6 +48,7 @@ impl Report {
                 "evaluation_quadruplets": self.evaluation_quadruplets,
             },
             "edit": self.edit,
+            "checks": self.unwell.iter().map(super::Unwell::to_json).collect::<Vec<_>>(),
             "safeground": safeground,
             "retrieval": measured.map(|both| both.pick(|e| &e.retrieval)),
             "zero_shot": measured.filter(|both| both.before.zero_shot.is_some()).map(|both| both.pick(|e| e.zero_shot)),

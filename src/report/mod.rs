@@ -42,6 +42,8 @@ pub struct Report {
     pub edit: Edit,
     /// The metrics, where they could be measured.
     pub evaluation: Option<BeforeAfter<Evaluation>>,
+    /// Signs that the model did not work before it was edited.
+    pub unwell: Vec<Unwell>,
     /// Other edits of the same layers.
     pub controls: Vec<Control>,
     /// The edit against the random ones among them.

@@ -14,6 +14,9 @@ impl Report {
             let _ = writeln!(out, "{} -> {}", file.model.path.display(), file.output.path.display());
         }
         let _ = writeln!(out, "{}\n", place_text(&self.runtime));
+        for unwell in &self.unwell {
+            let _ = writeln!(out, "{}\n", wrapped(&unwell.sentence()));
+        }
         if let Some(both) = &self.evaluation {
             self.metrics(&mut out, both);
         }

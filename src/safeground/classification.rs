@@ -102,7 +102,8 @@ mod tests {
     #[test]
     fn softmax_and_sigmoid_heads_rank_as_cosines_do() {
         let mut rng = fastrand::Rng::with_seed(9);
-        let mut some = |rows| Array2::from_shape_simple_fn((rows, 8), || rng.f32() - 0.5);
+        // Cosines of some tenths, as such models have them: a sigmoid of more is 1 in any float.
+        let mut some = |rows| Array2::from_shape_simple_fn((rows, 128), || rng.f32() - 0.5);
         let (images, classes) = (some(50), some(12));
         let [images, classes] = [images, classes].map(|rows| Embeddings::normalise(rows).unwrap());
         let right: Vec<usize> = (0..50).map(|image| image % 12).collect();

@@ -2,7 +2,6 @@
 
 mod compare;
 mod kept;
-mod padding;
 mod subject;
 
 use std::path::PathBuf;

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::padding::padding_counts;
 use super::{Data, EvaluateJob};
-use crate::dataset::{DataSet, Side, ZeroShot};
+use crate::dataset::{DataSet, ZeroShot};
 use crate::onnx::{Graph, Modality, Model};
 use crate::pass::batches::Runner;
 use crate::pass::data::preparation;
 use crate::pass::evaluate::{EmbeddedSide, EvaluationData, embed_side};
+use crate::pass::padding::padding_counts;
 use crate::pass::site::Site;
-use crate::pass::stored::{kind, samples};
+use crate::pass::stored::kind;
 use crate::pass::{Error, ModelFiles};
 use crate::report::FileId;
 use crate::safeground::check_widths;
@@ -150,9 +150,7 @@ impl Embedded {
                 Some(side) => side,
                 None => {
                     if site.modality() == Modality::Text {
-                        let rows: Vec<usize> = (0..data.set.rows.len()).collect();
-                        let texts = samples(site, &data.set, Side::Safe, &rows, &prepared)?;
-                        embedded.ailments.extend(padding_counts(runner, site, &*texts)?);
+                        embedded.ailments.extend(padding_counts(runner, site, on)?);
                     }
                     Arc::new(embed_side(runner, site, None, on, who)?)
                 }

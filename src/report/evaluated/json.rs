@@ -2,8 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Evaluated, FigureGroup, FigureLine};
+use super::{Evaluated, FigureGroup, FigureLine, Unwell};
 use crate::report::json::timing;
+
+impl Unwell {
+    /// Its code, its numbers and a sentence.
+    pub(in crate::report) fn to_json(&self) -> Value {
+        let mut value = json!(self);
+        value["sentence"] = json!(self.sentence());
+        value
+    }
+}
 
 impl Evaluated {
     /// One object. Figures that were not measured are `null`, and `absent` says why; an interval of too few items is
@@ -13,11 +22,6 @@ impl Evaluated {
         for name in self.absent.iter().flat_map(|absent| &absent.figures) {
             figures.insert((*name).to_owned(), Value::Null);
         }
-        let ailments = self.ailments.iter().map(|unwell| {
-            let mut value = json!(unwell);
-            value["sentence"] = json!(unwell.sentence());
-            value
-        });
         let worst: Map<String, Value> = self
             .worst
             .iter()
@@ -37,7 +41,7 @@ impl Evaluated {
                 "quadruplets": self.quadruplets,
                 "zero_shot_images": self.zero_shot_images,
             },
-            "checks": ailments.collect::<Vec<_>>(),
+            "checks": self.ailments.iter().map(Unwell::to_json).collect::<Vec<_>>(),
             "figures": figures,
             "concepts": groups(&self.concepts),
             "styles": groups(&self.styles),

@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 
-use crate::dataset::{Batch, Samples};
+use super::Error;
+use super::batches::Runner;
+use super::embed::Embedder;
+use super::evaluate::EvaluationData;
+use super::site::Site;
+use super::stored::samples;
+use crate::dataset::{Batch, Samples, Side};
 use crate::onnx::Valid;
-use crate::pass::Error;
-use crate::pass::batches::Runner;
-use crate::pass::embed::Embedder;
-use crate::pass::site::Site;
 use crate::safeground::Embeddings;
 use crate::safeground::health::Ailment;
 
@@ -24,7 +26,7 @@ const SAME: f64 = 0.99;
 ///
 /// # Errors
 /// If texts cannot be read, or the runtime fails.
-pub fn padding_counts(runner: Runner, site: &Site, texts: &dyn Samples) -> Result<Option<Ailment>, Error> {
+pub fn padding_counts(runner: Runner, site: &Site, on: EvaluationData) -> Result<Option<Ailment>, Error> {
     // An embedding that is taken at the end of the text means a causal tower, which needs no attention mask: what is behind
     // the end must not count even where the mask lets it. A fault of the one mask does not hide behind the other.
     let ends = |valid: &Valid| matches!(valid, Valid::UntilLargest | Valid::UntilToken(_));
@@ -33,10 +35,12 @@ pub fn padding_counts(runner: Runner, site: &Site, texts: &dyn Samples) -> Resul
         _ => (site.tower.valid, false),
     };
     // Elsewhere padding counts by design, or is told by its own ids.
-    if !(ends(&valid) || matches!(valid, Valid::Mask)) || texts.is_empty() {
+    if !(ends(&valid) || matches!(valid, Valid::Mask)) {
         return Ok(None);
     }
-    let first = |exchange| First { texts, valid, causal, count: texts.len().min(TEXTS), exchange };
+    let rows: Vec<usize> = (0..on.set.rows.len().min(TEXTS)).collect();
+    let texts = samples(site, on.set, Side::Safe, &rows, on.prepared)?;
+    let first = |exchange| First { texts: &*texts, valid, causal, count: rows.len(), exchange };
     let (plain, exchanged) = (first(false), first(true));
     if plain.batch(0..plain.count)? == exchanged.batch(0..plain.count)? {
         return Ok(None);
