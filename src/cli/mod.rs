@@ -3,6 +3,7 @@
 mod apply;
 mod compare;
 mod data;
+mod data_sets;
 mod doctor;
 mod inspect;
 mod model;
@@ -41,6 +42,8 @@ enum Command {
     Revert(apply::Revert),
     Verify(compare::Verify),
     Diff(compare::Diff),
+    #[command(subcommand)]
+    Data(data_sets::Data),
     Doctor(doctor::Args),
 }
 
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),
         Command::Diff(args) => args.run(),
+        Command::Data(args) => args.run(),
         Command::Doctor(args) => args.run(),
     };
     let exit = match result {

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::picture::Picture;
 use super::tensors::TensorSet;
 
-pub use web::{Member, members};
+pub use web::{IMAGES, Member, members};
 
 /// Where ViSU's images are, if not beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
