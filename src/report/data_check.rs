@@ -54,7 +54,7 @@ impl DataCheck {
         for finding in findings {
             let Finding { code, severity, count, what, examples } = finding;
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
-            let _ = writeln!(out, "{severity}[{code}]: {count} {what}");
+            let _ = writeln!(out, "{severity}[{code}]: {what}: {count}");
             for example in examples {
                 let _ = writeln!(out, "    {}", example.escape_debug());
             }
