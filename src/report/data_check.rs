@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::dataset::{Checked, Finding, Severity};
+use crate::few::harmless;
 
 /// Sets that were looked through.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,7 @@ impl DataCheck {
         let mut out = String::new();
         let Checked { sets, splits, pictures, findings } = &self.checked;
         for set in sets {
-            let _ = writeln!(out, "{}: {}, {} rows", set.path, set.form, set.rows);
+            let _ = writeln!(out, "{}: {}, {} rows", harmless(&set.path), set.form, set.rows);
         }
         let width = splits.iter().map(|split| split.split.chars().count()).max().unwrap_or(0).max(5);
         let _ = writeln!(out, "\n{:<width$} {:>8} {:>8} {:>8}  concepts", "split", "rows", "texts", "images");
@@ -33,7 +34,7 @@ impl DataCheck {
             let _ = writeln!(
                 out,
                 "{:<width$} {:>8} {:>8} {:>8}  {}",
-                split.split,
+                harmless(&split.split),
                 split.rows,
                 split.texts,
                 split.images,
@@ -56,14 +57,14 @@ impl DataCheck {
             let severity = if *severity == Severity::Error { "error" } else { "warning" };
             let _ = writeln!(out, "{severity}[{code}]: {what}: {count}");
             for example in examples {
-                let _ = writeln!(out, "    {}", example.escape_debug());
+                let _ = writeln!(out, "    {}", harmless(example));
             }
             if *count > examples.len() {
                 let _ = writeln!(out, "    and {} more", count - examples.len());
             }
         }
         for note in sets.iter().flat_map(|set| &set.notes) {
-            let _ = writeln!(out, "note: {}", note.escape_debug());
+            let _ = writeln!(out, "note: {}", harmless(note));
         }
         let of = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let _ = writeln!(out, "kinds of errors: {}, of warnings: {}", of(Severity::Error), of(Severity::Warning));
@@ -79,5 +80,5 @@ impl DataCheck {
 }
 
 fn counts(of: &BTreeMap<String, usize>) -> String {
-    of.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    of.iter().map(|(name, count)| format!("{} {count}", harmless(name))).collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::FileId;
+use crate::few::harmless;
 
 /// A manifest whose rows were dealt out to splits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,7 +54,7 @@ impl DataSplit {
             );
         }
         for note in &self.notes {
-            let _ = writeln!(out, "note: {}", note.escape_debug());
+            let _ = writeln!(out, "note: {}", harmless(note));
         }
         out
     }

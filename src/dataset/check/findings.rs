@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::few::cut;
-
 /// Examples of a kind that are kept.
 const SHOWN: usize = 10;
 
@@ -112,7 +110,7 @@ impl Findings {
         let (count, examples) = self.kinds.entry(code).or_default();
         *count += 1;
         if examples.len() < SHOWN {
-            examples.push(cut(&example()));
+            examples.push(example());
         }
     }
 

@@ -20,7 +20,7 @@ use super::picture::Picture;
 use super::probe::MOST_PIXELS;
 use super::set::Side;
 use super::{Kind, TensorSet};
-use crate::few::few;
+use crate::few::{cut, few};
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -184,7 +184,7 @@ impl Checkup {
                     walk.findings.add(Code::ImageNotRgb, || format!("{picture} ({})", image.probe.color));
                 }
                 Err(Trouble::Broken(reason)) => {
-                    walk.findings.add(Code::ImageBroken, || format!("{picture}: {reason}"));
+                    walk.findings.add(Code::ImageBroken, || format!("{picture}: {}", cut(reason)));
                 }
                 Err(Trouble::TooLarge(width, height)) => {
                     walk.findings.add(Code::ImageTooLarge, || format!("{picture}: {width} x {height}"));
@@ -217,7 +217,7 @@ impl Checkup {
             let at = (number, index);
             let label = || self.label(at);
             if !ids.insert(&row.id) {
-                walk.findings.add(Code::IdRepeated, || format!("{}: '{}'", label(), row.id));
+                walk.findings.add(Code::IdRepeated, || format!("{}: '{}'", label(), cut(&row.id)));
             }
             if row.split.is_none() {
                 walk.findings.add(if named > 0 { Code::SplitOpen } else { Code::SplitNone }, label);
@@ -339,7 +339,7 @@ impl Checkup {
         let path = found.sources[row.source].display();
         match &row.place {
             Place::Line(line) => format!("{path}:{line}"),
-            Place::Named(name) => format!("{path}, {name}"),
+            Place::Named(name) => format!("{path}, {}", cut(name)),
         }
     }
 }
