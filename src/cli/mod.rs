@@ -66,7 +66,7 @@ pub enum Exit {
     Differs = 1,
     /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
-    /// A model or data file that cannot be used.
+    /// A model or data file that cannot be used; `data check`: there are errors.
     Input = 3,
     /// The runtime failed.
     Runtime = 4,

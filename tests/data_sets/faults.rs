@@ -1,6 +1,10 @@
 //! Sets that are damaged, or made to do harm.
 
-use crate::{Folder, npy, npz, refusal, tar};
+use proptest::prelude::*;
+use uwm_onnx::dataset::{CheckOptions, Checkup, DataSet, Folders};
+
+use crate::common::root;
+use crate::{Folder, npy, npz, png, refusal, tar};
 
 #[test]
 fn forms_that_are_not_known() {
@@ -160,4 +164,44 @@ fn visu() {
         std::fs::create_dir(folder.path(name)).unwrap();
     }
     assert!(refusal(&path, "test").contains("1 of 1 rows are left out, whose images are missing"));
+}
+
+/// A whole set of each form that is not text.
+fn whole(form: usize) -> (&'static str, Vec<u8>) {
+    let ids = || npy("<i8", "(2, 1)", false, &[1; 16]);
+    match form {
+        0 => {
+            let name = format!("{}.safe.txt", "k".repeat(120));
+            let members =
+                [("1.safe.png", png(1)), ("1.unsafe.png", png(2)), (&*name, text("a")), ("1.json", text("{}"))];
+            ("set.tar", tar(&members))
+        }
+        1 => ("set.npz", npz(&[("safe_text.ids", ids()), ("unsafe_text.ids", ids())], true)),
+        2 => ("set.npz", npz(&[("safe_text.ids", ids()), ("unsafe_text.ids", ids())], false)),
+        _ => ("set.safetensors", std::fs::read(root("tests/fixtures/reference/inputs.safetensors")).unwrap()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    /// Whatever the bytes: a set or an error, and no panic.
+    #[test]
+    fn damaged_bytes(form in 0_usize..4, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), whole_length in any::<bool>()) {
+        let folder = Folder::new();
+        let (name, mut bytes) = whole(form);
+        // Headers are at the start, and zip's directory at the end.
+        let start = if form == 3 { 600 } else { bytes.len() };
+        for (at, value) in changes {
+            let at = at.index(start);
+            bytes[at] = value;
+        }
+        if !whole_length {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let path = folder.write(name, bytes);
+        let _ = DataSet::read(&path, "any");
+        if let Ok(checkup) = Checkup::open(&[path], &Folders::default(), CheckOptions::default()) {
+            prop_assert!(checkup.run(&|| true).is_some());
+        }
+    }
 }

@@ -11,10 +11,10 @@ use super::{Found, npy};
 use crate::dataset::error::Error;
 use crate::few::cut;
 
-/// Bytes that may come of a packed one, where there are many: more is no data but a bomb.
+/// Bytes that may come of a packed one: more is no data but a bomb.
 const MOST_GROWTH: u64 = 200;
-/// Bytes that may come of any number of packed ones: masks of ones pack well.
-const FEW_BYTES: u64 = 1 << 26;
+/// Bytes that may come of what is packed better, in the whole archive: masks of ones are.
+const MOST_GROWN: u64 = 1 << 28;
 
 /// Reads an archive as `numpy.savez` and `numpy.savez_compressed` write it.
 pub fn read(path: &Path) -> Result<Found, Error> {
@@ -23,13 +23,16 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     let wrong = |reason| wrong(path, reason);
     let mut archive = ZipArchive::new(file).map_err(|e| wrong(e.to_string()))?;
     let mut set = Assembly::default();
+    let mut grown = 0_u64;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(|e| wrong(e.to_string()))?;
         let (size, packed) = (member.size(), member.compressed_size());
         let name = member.name().map_err(|e| wrong(e.to_string()))?.into_owned();
         let name = name.strip_suffix(".npy").unwrap_or(&name);
-        let bomb = size > MOST_BYTES as u64 || (size > FEW_BYTES && size / MOST_GROWTH > packed);
-        if bomb {
+        if size / MOST_GROWTH > packed {
+            grown = grown.saturating_add(size);
+        }
+        if size > MOST_BYTES as u64 || grown > MOST_GROWN {
             return Err(wrong(format!("'{}' unpacks from {packed} to {size} bytes", cut(name))));
         }
         let of = |reason: String| wrong(format!("'{}': {reason}", cut(name)));

@@ -168,6 +168,8 @@ pub fn members(archive: &Path, wanted: impl Fn(&str) -> bool, notes: &mut Vec<St
         }
         let name = long.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         match kind {
+            // Of a folder, as old archives have it.
+            EntryType::Regular if name.ends_with(b"/") => continue,
             EntryType::Regular | EntryType::Continuous => {}
             EntryType::Directory => continue,
             EntryType::GNUSparse => {
