@@ -31,6 +31,11 @@ pub fn cut(name: &str) -> String {
     }
 }
 
+/// Text from a file, whose control characters are escaped: a terminal would obey them.
+pub fn harmless(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +45,7 @@ mod tests {
         assert_eq!(few(Vec::<String>::new()), "none");
         assert_eq!(few(["a", "b"]), "a, b");
         assert_eq!(few(0..10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
+        assert_eq!(harmless("ü'\x1b[1m\n"), "ü'\\u{1b}[1m\\n");
         assert_eq!(cut(&"ü".repeat(160)).chars().count(), 160);
         assert_eq!(cut(&"ü".repeat(161)), "ü".repeat(160) + "…");
     }

@@ -15,7 +15,8 @@ pub struct DataArgs {
     /// The configuration [default: uwm.yaml beside the model, if there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Manifest (JSONL) of the calibration pairs; rows of the split `calibration`.
+    /// Data set of the calibration pairs, a manifest (JSONL) or of another form (docs/data.md); rows of the split
+    /// `calibration`.
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
     /// tokenizer.json of the text tower.

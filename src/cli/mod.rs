@@ -3,6 +3,7 @@
 mod apply;
 mod compare;
 mod data;
+mod data_sets;
 mod doctor;
 mod evaluate;
 mod inspect;
@@ -43,6 +44,8 @@ enum Command {
     Revert(apply::Revert),
     Verify(compare::Verify),
     Diff(compare::Diff),
+    #[command(subcommand)]
+    Data(data_sets::Data),
     Doctor(doctor::Args),
 }
 
@@ -65,7 +68,7 @@ pub enum Exit {
     Differs = 1,
     /// Wrong options or configuration, or an output that may not or cannot be written.
     Usage = 2,
-    /// A model or data file that cannot be used.
+    /// A model or data file that cannot be used; `data check`: there are errors.
     Input = 3,
     /// The runtime failed.
     Runtime = 4,
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),
         Command::Diff(args) => args.run(),
+        Command::Data(args) => args.run(),
         Command::Doctor(args) => args.run(),
     };
     let exit = match result {

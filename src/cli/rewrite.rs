@@ -39,7 +39,7 @@ pub struct Args {
     no_provenance: bool,
     #[command(flatten)]
     data: DataArgs,
-    /// Manifest (JSONL) of the evaluation quadruplets; rows of the split `evaluation`.
+    /// Data set of the evaluation quadruplets; rows of the split `evaluation`.
     #[arg(long, value_name = "FILE")]
     evaluation: Option<PathBuf>,
     #[command(flatten)]

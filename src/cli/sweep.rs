@@ -22,11 +22,11 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Manifest (JSONL) of the quadruplets to choose by; rows of the split `validation` [default: the manifest of the
+    /// Data set of the quadruplets to choose by; rows of the split `validation` [default: that of the
     /// evaluation].
     #[arg(long, value_name = "FILE")]
     validation: Option<PathBuf>,
-    /// Manifest (JSONL) of the evaluation quadruplets; rows of the split `evaluation`.
+    /// Data set of the evaluation quadruplets; rows of the split `evaluation`.
     #[arg(long, value_name = "FILE")]
     evaluation: Option<PathBuf>,
     /// Which point to take: 'max GS where zero_shot_drop <= 5 and PS_drop <= 2'. max or min; metrics GS, PU, PS, P_ts,

@@ -111,7 +111,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataRef {
-    /// The JSONL file.
+    /// The set, of any form.
     pub manifest: PathBuf,
     /// Which rows.
     pub split: Option<String>,

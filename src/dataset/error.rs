@@ -34,18 +34,42 @@ pub enum Error {
     },
     /// A line of a manifest is wrong.
     #[error("{}, line {line}: {reason}", path.display())]
-    #[diagnostic(
-        code("manifest-line"),
-        help(
-            "each line is one JSON object with id, safe_text, unsafe_text, safe_image, unsafe_image and optionally concept, split, style; image paths are relative to the manifest"
-        )
-    )]
+    #[diagnostic(code("manifest-line"), help("{help}"))]
     Line {
         /// The manifest.
         path: PathBuf,
         /// Line number, from 1.
         line: usize,
         /// What is wrong.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// A row of a set that has no lines is wrong.
+    #[error("{}, {row}: {reason}", path.display())]
+    #[diagnostic(code("set-row"), help("{help}"))]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Where in there.
+        row: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// A set of no form that is known.
+    #[error("{} is no data set of a known form: {reason}", path.display())]
+    #[diagnostic(
+        code("set-form"),
+        help(
+            "known are .jsonl (or .ndjson), .csv, .tsv, .tar or a folder of nothing else, .npz, .safetensors, ViSU-Text_{{train,validation,test}}.json or a folder with them, and a folder with metadata.jsonl or metadata.csv (Hugging Face's imagefolder)"
+        )
+    )]
+    Form {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
         reason: String,
     },
     /// A split has no rows.

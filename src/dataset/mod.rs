@@ -1,13 +1,17 @@
 //! From files to batches: pairs of safe and unsafe texts and images, and what a model's own files say about how they
 //! are tokenised and preprocessed. This room knows nothing of graphs.
 
+mod check;
+mod divide;
 mod error;
+mod forms;
 mod image;
-mod manifest;
 mod picture;
 mod preparation;
 mod preprocessor;
+mod probe;
 mod resample;
+mod select;
 mod set;
 mod tensors;
 mod text;
@@ -17,11 +21,15 @@ use std::ops::Range;
 
 use ndarray::{Array2, Array4};
 
+pub use check::{CheckOptions, Checked, CheckedSet, Checkup, Finding, Pictures, Severity, SplitCount};
+pub use divide::{Divide, Divided, Item, divide};
 pub use error::Error;
+pub use forms::{Folders, Form};
 pub use image::Images;
 pub use picture::Picture;
 pub use preparation::Preparation;
 pub use preprocessor::Preprocessor;
+pub use probe::{MOST_PIXELS, Probe, Refused, probe};
 pub use resample::{Filter, resize};
 pub use set::{DataSet, Pair, Quadruplet, Side};
 pub use tensors::{Inputs, TensorSet, Values};

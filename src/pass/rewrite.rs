@@ -52,7 +52,7 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let data = Data::load(&job.config, &sites)?;
-    let mut notes = vec![];
+    let mut notes = data.calibration.notes.clone();
     let split = splits::evaluation(&job.config, &sites, &data.calibration, &mut notes)?;
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
     let mut plans = plan_towers(scene, &data, controls != Controls::Off, &mut notes)?;

@@ -52,7 +52,7 @@ pub fn score(job: &ScoreJob, runner: Runner) -> Result<Scored, Error> {
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let data = Data::load(&job.config, &sites)?;
-    let mut notes = vec![];
+    let mut notes = data.calibration.notes.clone();
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };
     let plans = plan_towers(scene, &data, job.swapped, &mut notes)?;
     plans.only_scored("a file of scores")?;

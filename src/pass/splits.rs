@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Error;
 use super::site::Site;
+use super::{Error, notes};
 use crate::config::{Config, DataRef};
 use crate::dataset::{DataSet, Picture, Quadruplet, ZeroShot};
 use crate::onnx::Modality;
@@ -40,6 +40,7 @@ pub fn evaluation(
     let quadruplets = DataSet::read(&data.manifest, name)?;
     check_disjoint(calibration, "calibration", &quadruplets, EVALUATION)?;
     let zero_shot = config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
+    notes::add(notes, quadruplets.notes.iter().chain(zero_shot.iter().flat_map(|set| &set.notes)).cloned());
     if zero_shot.is_none() {
         notes.push(NO_ZERO_SHOT.to_owned());
     }
@@ -75,6 +76,7 @@ pub fn validation_and_evaluation(
     check_disjoint(calibration, "calibration", &chosen_by, VALIDATION)?;
     check_disjoint(calibration, "calibration", &reported, EVALUATION)?;
     check_disjoint(&chosen_by, VALIDATION, &reported, EVALUATION)?;
+    notes::add(notes, [&chosen_by, &reported].into_iter().flat_map(|set| set.notes.iter().cloned()));
     let zero_shot = match &config.zero_shot {
         None => {
             notes.push(NO_ZERO_SHOT.to_owned());
@@ -82,6 +84,7 @@ pub fn validation_and_evaluation(
         }
         Some(path) => {
             let [on, by] = ZeroShot::read(path)?.divided([evaluation_name, validation_name])?;
+            notes::add(notes, on.notes.iter().cloned());
             [Some(by), Some(on)]
         }
     };

@@ -2,6 +2,8 @@
 
 mod aim;
 mod controls;
+mod data_check;
+mod data_split;
 mod doctor;
 mod edits;
 mod evaluated;
@@ -13,6 +15,8 @@ mod table;
 
 pub use aim::{Aim, AimPoint};
 pub use controls::{Against, Control, ControlKind, Verdict};
+pub use data_check::DataCheck;
+pub use data_split::{DataSplit, Part};
 pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use evaluated::{Absent, Estimate, Evaluated, FigureGroup, FigureLine, Unwell, Worst};

@@ -25,7 +25,7 @@ pub fn survey(
     let sites = Site::find_all(files, &graphs, hints)?;
     let data = Data::load(config, &sites)?;
     let aiming = Aiming { runner, data: &data, sites: &sites, controls: Controls::Off, all: true, dry: true };
-    let (mut looked, mut said) = (vec![], vec![]);
+    let (mut looked, mut said) = (vec![], data.calibration.notes.clone());
     for (file, site) in sites.iter().filter(|(_, site)| files.edits(site.modality())) {
         let aimed = match config.method(site.modality())? {
             Some(Method::Aimed(aimed)) => aimed,

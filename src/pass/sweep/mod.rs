@@ -78,7 +78,7 @@ pub fn sweep(job: &SweepJob, runner: Runner) -> Result<Sweep, Error> {
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
     let data = Data::load(&job.config, &sites)?;
-    let mut notes = vec![];
+    let mut notes = data.calibration.notes.clone();
     let [validation, evaluation] = validation_and_evaluation(&job.config, &sites, &data.calibration, &mut notes)?;
     check_pick(job.pick.as_ref(), &validation)?;
     let scene = Scene { model: &job.model, hints: &job.hints, config: &job.config, graphs: &graphs, sites: &sites };

@@ -1,12 +1,18 @@
 //! A zero-shot classification set: labels, prompt templates, labelled images.
 
+mod archives;
+mod classes;
+mod file;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::error::Error;
 use super::picture::Picture;
+use crate::few::cut;
+
+/// What such a set is called in messages.
+const WHAT: &str = "zero-shot set";
 
 /// Images to be classified by the nearest label embedding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +23,10 @@ pub struct ZeroShot {
     pub templates: Vec<String>,
     /// The images.
     pub images: Vec<Labelled>,
-    /// The file it is from.
+    /// The file or folder it is from.
     pub path: PathBuf,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
 }
 
 /// An image of a class.
@@ -32,57 +40,33 @@ pub struct Labelled {
     pub split: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    labels: Vec<String>,
-    templates: Vec<String>,
-    images: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    image: PathBuf,
-    label: usize,
-    split: Option<String>,
-}
-
 impl ZeroShot {
-    /// Reads `{"labels": [..], "templates": [..], "images": [{"image": path, "label": index}, ..]}`; an
-    /// image may name its `split`.
+    /// Reads a set: `{"labels": [..], "templates": [..], "images": [{"image": path, "label": index}, ..]}`, where an image
+    /// may name its `split`; a folder with a folder of images for each class and `classnames.json` and `templates.json`; or
+    /// a folder with `classnames.txt`, `zeroshot_classification_templates.txt` and `test/*.tar`, as `CLIP_benchmark` has it.
     ///
     /// # Errors
-    /// If the file is not such an object, an index is out of range, a template lacks `{}`, or an image is missing.
+    /// If it is none of these, labels or templates are none, or an image is missing.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let what = "zero-shot set";
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { what, path: path.to_owned(), source })?;
+        let set = match path.is_dir() {
+            false => file::read(path)?,
+            true if path.join("classnames.txt").is_file() => archives::read(path)?,
+            true => classes::read(path)?,
+        };
         let wrong = |reason: String| Error::Format {
-            what,
+            what: WHAT,
             path: path.to_owned(),
             reason,
-            help: "it is a JSON object with labels, templates (each with {} for the label) and images ({image, label} and perhaps split, label an index into labels)",
+            help: "labels, templates (each with {} or {c} for the label) and images are needed",
         };
-        let file: File = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        if file.labels.is_empty() || file.templates.is_empty() || file.images.is_empty() {
+        if set.labels.is_empty() || set.templates.is_empty() || set.images.is_empty() {
             return Err(wrong("labels, templates and images may not be empty".to_owned()));
         }
-        if let Some(template) = file.templates.iter().find(|template| !template.contains("{}")) {
-            return Err(wrong(format!("the template '{template}' has no {{}}")));
+        let templates = set.templates.iter().map(|template| template.replace("{c}", "{}")).collect::<Vec<_>>();
+        if let Some(template) = templates.iter().find(|template| !template.contains("{}")) {
+            return Err(wrong(format!("the template '{}' has no {{}}", cut(template))));
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let mut images = vec![];
-        for (index, Entry { image, label, split }) in file.images.into_iter().enumerate() {
-            if label >= file.labels.len() {
-                return Err(wrong(format!("images[{index}] has label {label} of {} labels", file.labels.len())));
-            }
-            let image = folder.join(image);
-            if !image.is_file() {
-                return Err(wrong(format!("images[{index}]: {} does not exist", image.display())));
-            }
-            images.push(Labelled { image: Picture::File(image), label, split });
-        }
-        Ok(Self { labels: file.labels, templates: file.templates, images, path: path.to_owned() })
+        Ok(Self { templates, ..set })
     }
 
     /// The images of a split, with those that name none.
@@ -107,7 +91,7 @@ impl ZeroShot {
     /// If an image would be in both, or a set is empty.
     pub fn divided(&self, splits: [&str; 2]) -> Result<[Self; 2], Error> {
         let wrong = |reason: String| Error::Format {
-            what: "zero-shot set",
+            what: WHAT,
             path: self.path.clone(),
             reason,
             help: "name the `split` of each image, two different ones for what is chosen by and what is reported; or give at least two images a label",
@@ -168,7 +152,7 @@ mod tests {
             image("5", 0, None),
         ];
         let labels = ["x", "y"].map(str::to_owned).to_vec();
-        let set = ZeroShot { labels, templates: vec![], images, path: PathBuf::new() };
+        let set = ZeroShot { labels, templates: vec![], images, path: PathBuf::new(), notes: vec![] };
         assert_eq!(set.of("b").unwrap().images.len(), 5);
         assert_eq!(set.of("a").unwrap().images.len(), 4);
         let names = |set: &ZeroShot| set.images.iter().map(|i| i.image.to_string()).collect::<String>();

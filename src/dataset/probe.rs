@@ -1,0 +1,119 @@
+//! What an encoded image is, and whether it can be decoded: refused before anything is decoded if it is too large.
+
+use std::io::Cursor;
+use std::sync::Mutex;
+
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageReader, Limits};
+
+use crate::guard::guard;
+
+/// Pixels of an image that are decoded at most: what Pillow takes for a decompression bomb.
+pub const MOST_PIXELS: u64 = 178_956_970;
+
+/// Images of more pixels are decoded one at a time.
+const LARGE: u64 = 1 << 24;
+static ONE_LARGE: Mutex<()> = Mutex::new(());
+
+/// What an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// Pixels a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// How its pixels are stored.
+    pub color: String,
+    /// How it is encoded.
+    pub format: String,
+}
+
+impl Probe {
+    /// Whether its pixels are stored as red, green and blue.
+    pub fn is_rgb(&self) -> bool {
+        self.color.starts_with("Rgb") && !self.color.starts_with("Rgba")
+    }
+}
+
+/// Why an image cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// What the decoder said.
+    Broken(String),
+    /// It says that it has more pixels than are decoded.
+    TooLarge {
+        /// Pixels a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+}
+
+/// Decodes an image of at most that many pixels, and says what it is.
+///
+/// # Errors
+/// If it is broken, or too large.
+pub fn probe(bytes: &[u8], most_pixels: u64) -> Result<Probe, Refused> {
+    let mut large = None;
+    let probed = guard(|| {
+        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
+        let mut limits = Limits::no_limits();
+        // Four channels of two bytes, and as much for a decoder's own.
+        limits.max_alloc = Some(most_pixels.saturating_mul(16));
+        reader.limits(limits);
+        let format = reader.format().map_or_else(|| "unknown".to_owned(), |format| format!("{format:?}"));
+        let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+        let ((width, height), color) = (decoder.dimensions(), decoder.original_color_type());
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > most_pixels {
+            large = Some((width, height));
+            return Err(String::new());
+        }
+        let _one = (pixels > LARGE).then(|| ONE_LARGE.lock());
+        DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+        Ok(Probe { width, height, color: name(color), format })
+    });
+    match (probed, large) {
+        (_, Some((width, height))) => Err(Refused::TooLarge { width, height }),
+        (probed, None) => probed.map_err(Refused::Broken),
+    }
+}
+
+fn name(color: ExtendedColorType) -> String {
+    match color {
+        // The decoder for PNG says so of palettes.
+        ExtendedColorType::Unknown(_) => "Indexed".to_owned(),
+        known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, ImageFormat};
+
+    use super::*;
+
+    fn png(image: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(vec![]);
+        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn images_are_told_apart() {
+        let rgb = probe(&png(&DynamicImage::new_rgb8(3, 2)), MOST_PIXELS).unwrap();
+        assert_eq!((rgb.width, rgb.height, rgb.color.as_str(), rgb.format.as_str()), (3, 2, "Rgb8", "Png"));
+        assert!(rgb.is_rgb());
+        let grey = probe(&png(&DynamicImage::new_luma8(3, 2)), MOST_PIXELS).unwrap();
+        assert!(!grey.is_rgb() && grey.color == "L8");
+        assert!(!probe(&png(&DynamicImage::new_rgba8(3, 2)), MOST_PIXELS).unwrap().is_rgb());
+    }
+
+    #[test]
+    fn what_is_none_or_too_large_is_refused() {
+        let bytes = png(&DynamicImage::new_rgb8(30, 20));
+        assert_eq!(probe(&bytes, 599), Err(Refused::TooLarge { width: 30, height: 20 }));
+        assert!(probe(&bytes, 600).is_ok());
+        assert!(matches!(probe(&bytes[..60], 600), Err(Refused::Broken(_))));
+        assert!(matches!(probe(b"hello", 600), Err(Refused::Broken(_))));
+    }
+}
