@@ -1,9 +1,11 @@
 //! From files to batches: pairs of safe and unsafe texts and images, and what a model's own files say about how they
 //! are tokenised and preprocessed. This room knows nothing of graphs.
 
+mod decode;
 mod error;
 mod image;
 mod manifest;
+mod orientation;
 mod picture;
 mod preparation;
 mod preprocessor;
@@ -17,6 +19,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, Array4};
 
+pub use decode::{ImageLimits, decode};
 pub use error::Error;
 pub use image::Images;
 pub use picture::Picture;
