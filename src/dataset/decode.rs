@@ -3,9 +3,10 @@
 
 use std::io::Cursor;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::orientation;
+use super::{jpeg, orientation};
 use crate::guard::guard;
 
 /// How large an image may be.
@@ -23,7 +24,8 @@ impl Default for ImageLimits {
 }
 
 impl ImageLimits {
-    fn check(self, (width, height): (u32, u32)) -> Result<(), String> {
+    /// Whether an image of that size is decoded.
+    pub(super) fn check(self, (width, height): (u32, u32)) -> Result<(), String> {
         let (pixels, most) = (u64::from(width) * u64::from(height), self.max_pixels);
         match pixels {
             0 => Err(format!("it is {width} x {height}, without a pixel")),
@@ -34,9 +36,9 @@ impl ImageLimits {
         }
     }
 
-    /// Memory for the largest pixels there are, 16-bit RGBA, and for what a decoder keeps beside them.
-    fn bytes(self) -> u64 {
-        self.max_pixels.saturating_mul(8).saturating_add(1 << 26)
+    /// Memory for the largest pixels there are, 16-bit RGBA, as much again for what a decoder keeps beside them, and tables.
+    pub(super) fn bytes(self) -> u64 {
+        self.max_pixels.saturating_mul(16).saturating_add(1 << 26)
     }
 }
 
@@ -47,20 +49,20 @@ impl ImageLimits {
 pub fn decode(bytes: &[u8], limits: ImageLimits) -> Result<RgbImage, String> {
     // Decoders are other people's, and images anybody's.
     guard(|| {
-        match image::guess_format(bytes).map_err(|_| "its first bytes are of no format that is read".to_owned())? {
-            ImageFormat::Gif => first_frame(bytes, limits),
-            format @ (ImageFormat::Bmp | ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP) => {
-                if format == ImageFormat::Jpeg && !ends(bytes) {
-                    return Err("it is truncated".to_owned());
-                }
-                raster(bytes, format, limits)
-            }
-            format => Err(format!("{} is not read", format.extensions_str().first().unwrap_or(&"its format"))),
-        }
+        let format = image::guess_format(bytes).map_err(|_| "its first bytes are of no format that is read")?;
+        let (image, orientation) = match format {
+            ImageFormat::Bmp | ImageFormat::Png | ImageFormat::WebP => raster(bytes, format, limits)?,
+            ImageFormat::Gif => (first_frame(bytes, limits)?, Orientation::NoTransforms),
+            ImageFormat::Jpeg => jpeg::decode(bytes, limits)?,
+            _ => return Err(format!("{format:?} is not read")),
+        };
+        let mut image = DynamicImage::ImageRgb8(image);
+        image.apply_orientation(orientation);
+        Ok(image.into_rgb8())
     })
 }
 
-fn raster(bytes: &[u8], format: ImageFormat, limits: ImageLimits) -> Result<RgbImage, String> {
+fn raster(bytes: &[u8], format: ImageFormat, limits: ImageLimits) -> Result<(RgbImage, Orientation), String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.no_limits();
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
@@ -68,13 +70,29 @@ fn raster(bytes: &[u8], format: ImageFormat, limits: ImageLimits) -> Result<RgbI
     let mut bounds = Limits::default();
     (bounds.max_image_width, bounds.max_image_height, bounds.max_alloc) = (None, None, Some(limits.bytes()));
     decoder.set_limits(bounds).map_err(|e| e.to_string())?;
-    let orientation = orientation::of(&mut decoder, bytes, format);
+    let exif = match format {
+        ImageFormat::Png => png_exif(bytes).map(<[u8]>::to_vec),
+        _ => decoder.exif_metadata().ok().flatten(),
+    };
+    let xmp = decoder.xmp_metadata().ok().flatten();
     // Depth and colour type of a PNG's header; the decoder itself no longer tells grey with a transparent level apart.
     let grey16 = format == ImageFormat::Png && bytes.get(24..26) == Some(&[16, 0]);
     let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
-    let mut image = DynamicImage::ImageRgb8(rgb(image, grey16));
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    Ok((rgb(image, grey16), orientation::of(exif.as_deref(), xmp.as_deref())))
+}
+
+/// A PNG's `eXIf` chunk, which may also follow the pixels.
+fn png_exif(mut bytes: &[u8]) -> Option<&[u8]> {
+    bytes = bytes.get(8..)?;
+    loop {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (name, rest) = rest.split_first_chunk::<4>()?;
+        let (data, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        if name == b"eXIf" {
+            return Some(data);
+        }
+        bytes = rest.get(4..)?;
+    }
 }
 
 /// Pillow takes the upper byte of 16 bits, except where there is nothing but grey: that it clips to 255.
@@ -127,24 +145,4 @@ fn first_frame(bytes: &[u8], limits: ImageLimits) -> Result<RgbImage, String> {
         let index = if inside { indices[((y - top) * wide + x - left) as usize] } else { around };
         colors[usize::from(index)]
     }))
-}
-
-/// Whether a JPEG goes on to its end marker. The decoder would fill up with grey what is not there.
-fn ends(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Between segments, and in the data of a scan, up to the next marker that is no fill, stuffing or restart.
-        match bytes
-            .get(at..)
-            .and_then(|rest| rest.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xff | 0xd0..=0xd7)))
-        {
-            Some(skipped) => at += skipped,
-            None => return false,
-        }
-        match bytes.get(at + 1..at + 4) {
-            _ if bytes[at + 1] == 0xd9 => return true,
-            Some(&[_, high, low]) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-            _ => return false,
-        }
-    }
 }

@@ -3,8 +3,12 @@
 
 mod decode;
 mod error;
+mod framing;
+mod hugging_face;
 mod image;
+mod jpeg;
 mod manifest;
+mod open_clip;
 mod orientation;
 mod picture;
 mod preparation;

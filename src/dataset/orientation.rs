@@ -1,30 +1,11 @@
 //! Which way up an image is, as `PIL.ImageOps.exif_transpose` finds it: EXIF, else XMP.
 
 use image::metadata::Orientation;
-use image::{ImageDecoder, ImageFormat};
 
 /// What is to be done to an image, by its metadata. What cannot be read says nothing, as with Pillow.
-pub fn of(decoder: &mut impl ImageDecoder, bytes: &[u8], format: ImageFormat) -> Orientation {
-    let exif = match format {
-        ImageFormat::Png => png_exif(bytes).map(<[u8]>::to_vec),
-        _ => decoder.exif_metadata().ok().flatten(),
-    };
-    let found = exif.as_deref().and_then(by_exif).or_else(|| by_xmp(&decoder.xmp_metadata().ok().flatten()?));
+pub fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
+    let found = exif.and_then(by_exif).or_else(|| by_xmp(xmp?));
     found.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
-}
-
-/// A PNG's `eXIf` chunk, which may also follow the pixels.
-fn png_exif(mut bytes: &[u8]) -> Option<&[u8]> {
-    bytes = bytes.get(8..)?;
-    loop {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (name, rest) = rest.split_first_chunk::<4>()?;
-        let (data, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        if name == b"eXIf" {
-            return Some(data);
-        }
-        bytes = rest.get(4..)?;
-    }
 }
 
 /// Tag 0x0112 of the first directory, in either byte order.
