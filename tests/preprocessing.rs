@@ -173,3 +173,58 @@ fn what_is_too_oblong_is_refused() {
     let config = r#"{"preprocess_cfg": {"size": 20, "resize_mode": "longest"}}"#;
     assert!(preprocessor(config).unwrap().pixels(&thread).unwrap_err().contains("too oblong"));
 }
+
+#[test]
+fn odd_settings_do_not_panic() {
+    let odd = [
+        "null",
+        "-1",
+        "0",
+        "7",
+        "1e300",
+        "[]",
+        "[1, 2]",
+        "{}",
+        "\"x\"",
+        "true",
+        "false",
+        "{\"height\": 0, \"width\": 1}",
+    ];
+    let keys = [
+        "image_processor_type",
+        "do_resize",
+        "size",
+        "resample",
+        "do_center_crop",
+        "crop_size",
+        "do_rescale",
+        "rescale_factor",
+        "do_normalize",
+        "image_mean",
+        "image_std",
+        "mean",
+        "std",
+        "interpolation",
+        "resize_mode",
+        "fill_color",
+        "image_size",
+        "preprocess_cfg",
+        "model_cfg",
+        "image_processor",
+    ];
+    let image = RgbImage::from_pixel(3, 2, image::Rgb([9, 90, 190]));
+    for (value, key) in odd.iter().flat_map(|value| keys.map(|key| (value, key))) {
+        let own = format!(r#"{{"size": 4, "resample": 2, "image_mean": 0, "image_std": 1, "{key}": {value}}}"#);
+        let class = format!(
+            r#"{{"size": {{"shortest_edge": 4}}, "image_processor_type": "CLIPImageProcessor", "{key}": {value}}}"#
+        );
+        let open_clip =
+            format!(r#"{{"preprocess_cfg": {{"size": 4, "{key}": {value}}}, "model_cfg": {{"vision_cfg": {value}}}}}"#);
+        for config in [own, class, open_clip] {
+            if let Ok(preprocessor) = preprocessor(&config) {
+                let pixels = preprocessor.pixels(&image).unwrap();
+                assert!(pixels.iter().all(|value| value.is_finite()), "{config}");
+            }
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! From files to batches: pairs of safe and unsafe texts and images, and what a model's own files say about how they
 //! are tokenised and preprocessed. This room knows nothing of graphs.
 
+mod beside;
+mod cleaning;
 mod decode;
 mod error;
 mod framing;
