@@ -22,7 +22,7 @@ pub struct DataArgs {
     /// tokenizer.json of the text tower.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-    /// preprocessor_config.json of the vision tower.
+    /// preprocessor_config.json or open_clip_config.json of the vision tower.
     #[arg(long, value_name = "FILE")]
     preprocessor: Option<PathBuf>,
 }
@@ -44,7 +44,9 @@ impl DataArgs {
         let find = |name: &str| find_beside(model, name);
         config.calibration = self.calibration.map(data).or(config.calibration);
         config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
-        config.preprocessor = self.preprocessor.or(config.preprocessor).or_else(|| find("preprocessor_config.json"));
+        let files = ["preprocessor_config.json", "open_clip_config.json"];
+        config.preprocessor =
+            self.preprocessor.or(config.preprocessor).or_else(|| files.iter().find_map(|name| find(name)));
         Ok(config)
     }
 }

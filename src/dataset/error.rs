@@ -110,7 +110,7 @@ pub enum Error {
     #[error("cannot decode the image {path}: {reason}")]
     #[diagnostic(
         code("image-broken"),
-        help("replace the file, or remove its row from the manifest; PNG and JPEG are read")
+        help("replace the file, or remove its row from the manifest; PNG, JPEG, WebP, GIF and BMP are read")
     )]
     Image {
         /// The file, or where in an archive.

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use image::RgbImage;
 use ndarray::{Array4, Axis};
 use rayon::prelude::*;
 
+use super::decode::{ImageLimits, decode};
 use super::error::Error;
 use super::picture::Picture;
 use super::preprocessor::Preprocessor;
@@ -15,12 +15,19 @@ use super::{Batch, Samples};
 pub struct Images<'p> {
     preprocessor: &'p Preprocessor,
     pictures: Vec<Picture>,
+    limits: ImageLimits,
 }
 
 impl<'p> Images<'p> {
     /// Images in the order of `pictures`.
     pub fn new(preprocessor: &'p Preprocessor, pictures: Vec<Picture>) -> Self {
-        Self { preprocessor, pictures }
+        Self { preprocessor, pictures, limits: ImageLimits::default() }
+    }
+
+    /// The same with other limits than Pillow's.
+    #[must_use]
+    pub fn with_limits(self, limits: ImageLimits) -> Self {
+        Self { limits, ..self }
     }
 }
 
@@ -32,7 +39,7 @@ impl Samples for Images<'_> {
     fn batch(&self, range: Range<usize>) -> Result<Batch, Error> {
         let read = |picture: &Picture| {
             let wrong = |reason| Error::Image { path: picture.to_string(), reason };
-            let image = decode(&picture.read(MOST_BYTES)?).map_err(wrong)?;
+            let image = decode(&picture.read(MOST_BYTES)?, self.limits).map_err(wrong)?;
             self.preprocessor.pixels(&image).map_err(wrong)
         };
         let pictures = &self.pictures[range];
@@ -57,8 +64,3 @@ impl Samples for Images<'_> {
 
 /// Bytes of an encoded image that are read at most.
 const MOST_BYTES: u64 = 1 << 28;
-
-/// Decodes to RGB. An alpha channel is dropped, as Pillow's `convert("RGB")` does.
-fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
-    Ok(image::load_from_memory(bytes).map_err(|e| e.to_string())?.into_rgb8())
-}

@@ -1,11 +1,19 @@
 //! From files to batches: pairs of safe and unsafe texts and images, and what a model's own files say about how they
 //! are tokenised and preprocessed. This room knows nothing of graphs.
 
+mod beside;
 mod check;
+mod cleaning;
+mod decode;
 mod divide;
 mod error;
 mod forms;
+mod framing;
+mod hugging_face;
 mod image;
+mod jpeg;
+mod open_clip;
+mod orientation;
 mod picture;
 mod preparation;
 mod preprocessor;
@@ -22,6 +30,7 @@ use std::ops::Range;
 use ndarray::{Array2, Array4};
 
 pub use check::{CheckOptions, Checked, CheckedSet, Checkup, Finding, Pictures, Severity, SplitCount};
+pub use decode::{ImageLimits, MOST_PIXELS, decode};
 pub use divide::{Divide, Divided, Item, divide};
 pub use error::Error;
 pub use forms::{Folders, Form};
@@ -29,7 +38,7 @@ pub use image::Images;
 pub use picture::Picture;
 pub use preparation::Preparation;
 pub use preprocessor::Preprocessor;
-pub use probe::{MOST_PIXELS, Probe, Refused, probe};
+pub use probe::{Probe, Refused, probe};
 pub use resample::{Filter, resize};
 pub use set::{DataSet, Pair, Quadruplet, Side};
 pub use tensors::{Inputs, TensorSet, Values};

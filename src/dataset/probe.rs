@@ -3,12 +3,10 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
-use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageReader, Limits};
+use image::{ExtendedColorType, ImageDecoder, ImageReader, Limits};
 
+use super::decode::{ImageLimits, decode};
 use crate::guard::guard;
-
-/// Pixels of an image that are decoded at most: what Pillow takes for a decompression bomb.
-pub const MOST_PIXELS: u64 = 178_956_970;
 
 /// Images of more pixels are decoded one at a time.
 const LARGE: u64 = 1 << 24;
@@ -53,29 +51,25 @@ pub enum Refused {
 /// # Errors
 /// If it is broken, or too large.
 pub fn probe(bytes: &[u8], most_pixels: u64) -> Result<Probe, Refused> {
-    let mut large = None;
-    let probed = guard(|| {
+    let limits = ImageLimits { max_pixels: most_pixels };
+    let head = guard(|| {
         let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-        let mut limits = Limits::no_limits();
-        // Four channels of two bytes, and as much for a decoder's own.
-        limits.max_alloc = Some(most_pixels.saturating_mul(16));
-        reader.limits(limits);
+        let mut bounds = Limits::no_limits();
+        bounds.max_alloc = Some(limits.bytes());
+        reader.limits(bounds);
         let format = reader.format().map_or_else(|| "unknown".to_owned(), |format| format!("{format:?}"));
         let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
         let ((width, height), color) = (decoder.dimensions(), decoder.original_color_type());
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > most_pixels {
-            large = Some((width, height));
-            return Err(String::new());
-        }
-        let _one = (pixels > LARGE).then(|| ONE_LARGE.lock());
-        DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
         Ok(Probe { width, height, color: name(color), format })
-    });
-    match (probed, large) {
-        (_, Some((width, height))) => Err(Refused::TooLarge { width, height }),
-        (probed, None) => probed.map_err(Refused::Broken),
+    })
+    .map_err(Refused::Broken)?;
+    let pixels = u64::from(head.width) * u64::from(head.height);
+    if pixels > most_pixels {
+        return Err(Refused::TooLarge { width: head.width, height: head.height });
     }
+    let _one = (pixels > LARGE).then(|| ONE_LARGE.lock());
+    decode(bytes, limits).map_err(Refused::Broken)?;
+    Ok(head)
 }
 
 fn name(color: ExtendedColorType) -> String {
@@ -91,6 +85,7 @@ mod tests {
     use image::{DynamicImage, ImageFormat};
 
     use super::*;
+    use crate::dataset::MOST_PIXELS;
 
     fn png(image: &DynamicImage) -> Vec<u8> {
         let mut bytes = Cursor::new(vec![]);

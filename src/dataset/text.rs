@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use serde_json::Value;
-use tokenizers::{PaddingParams, PaddingStrategy, TruncationParams};
+use tokenizers::{PaddingParams, PaddingStrategy, PostProcessor};
 
+use super::beside::Beside;
+use super::cleaning::Cleaning;
 use super::error::Error;
 use super::{Batch, Samples};
 use crate::guard::guard;
@@ -17,15 +18,15 @@ const WHAT: &str = "tokenizer.json";
 pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
+    cleaning: Cleaning,
     length: usize,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`; rows get `length` tokens, else the length of the model's `config.json` beside it
-    /// (`max_position_embeddings` of the text tower), else the file's own truncation length.
-    ///
-    /// Padding uses the file's own token; else the `pad_token` of `tokenizer_config.json` beside it; else
-    /// `<|endoftext|>`, `[PAD]` or `<pad>`, whichever the vocabulary has.
+    /// Reads `tokenizer.json`, and what stands beside it: rows get `length` tokens, else the length of the model's
+    /// `config.json` or `open_clip_config.json`, else that of `tokenizer_config.json`, else the file's own truncation or
+    /// padding length. `tokenizer_config.json` and `special_tokens_map.json` also say how texts are padded and cut, and
+    /// whether they are lower-cased; `docs/preprocessing.md` has all of it.
     ///
     /// # Errors
     /// If the file is no tokenizer, or length or padding token cannot be told.
@@ -38,26 +39,31 @@ impl Tokenizer {
         };
         let text = std::fs::read(path).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
         let mut inner = guard(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string())).map_err(wrong)?;
-        let config = beside(path, "config.json")?;
-        let own = inner.get_truncation().map(|truncation| truncation.max_length);
-        let length = length.or_else(|| position_embeddings(config.as_ref()?)).or(own).ok_or_else(|| {
+        let beside = Beside::read(path)?;
+        let own = || {
+            let padding = inner.get_padding().and_then(|padding| match padding.strategy {
+                PaddingStrategy::Fixed(length) => Some(length),
+                PaddingStrategy::BatchLongest => None,
+            });
+            inner.get_truncation().map(|truncation| truncation.max_length).or(padding)
+        };
+        let length = length.or_else(|| beside.length()).or_else(own).ok_or_else(|| {
             wrong("the number of tokens a text gets is nowhere stated; set `text: length:`".to_owned())
         })?;
-        if !(2..=65_536).contains(&length) {
-            return Err(wrong(format!("a length of {length} tokens a text is outside 2 to 65536")));
+        let special = inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if !(2.max(special)..=65_536).contains(&length) {
+            return Err(wrong(format!(
+                "a length of {length} tokens a text is outside 2 to 65536, or has no place for the {special} special tokens"
+            )));
         }
-        let padding = match inner.get_padding() {
-            Some(padding) => padding.clone(),
-            None => padding_token(beside(path, "tokenizer_config.json")?.as_ref(), &inner).ok_or_else(|| {
-                wrong("it names no padding token, and neither does tokenizer_config.json beside it".to_owned())
-            })?,
-        };
+        let padding = beside.padding(inner.get_padding(), |token| inner.token_to_id(token)).map_err(wrong)?;
+        let truncation = beside.truncation(inner.get_truncation(), length).map_err(wrong)?;
+        let cleaning = beside.cleaning(inner.get_normalizer());
+        let normalizer = beside.normalizer(inner.get_normalizer()).map_err(wrong)?;
+        inner.with_normalizer(normalizer);
         inner.with_padding(Some(PaddingParams { strategy: PaddingStrategy::Fixed(length), ..padding }));
-        let truncation = inner.get_truncation().cloned().unwrap_or_default();
-        inner
-            .with_truncation(Some(TruncationParams { max_length: length, ..truncation }))
-            .map_err(|e| wrong(e.to_string()))?;
-        Ok(Self { path: path.to_owned(), inner, length })
+        inner.with_truncation(Some(truncation)).map_err(|e| wrong(e.to_string()))?;
+        Ok(Self { path: path.to_owned(), inner, cleaning, length })
     }
 
     /// Token ids and attention mask, `[texts, length]` each, special tokens included.
@@ -71,7 +77,7 @@ impl Tokenizer {
             reason,
             help: "the tokenizer could not encode a text of the data set",
         };
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let texts: Vec<_> = texts.iter().map(|text| self.cleaning.apply(text)).collect();
         let encodings =
             guard(|| self.inner.encode_batch(texts.clone(), true).map_err(|e| e.to_string())).map_err(failed)?;
         let gather = |values: Vec<i64>| {
@@ -82,40 +88,6 @@ impl Tokenizer {
         let mask = encodings.iter().flat_map(|e| e.get_attention_mask()).map(|&m| i64::from(m)).collect();
         Ok((gather(ids)?, gather(mask)?))
     }
-}
-
-/// A JSON file beside the tokenizer, if there is one.
-fn beside(tokenizer: &Path, name: &'static str) -> Result<Option<Value>, Error> {
-    let path = tokenizer.with_file_name(name);
-    match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::Format {
-            what: name,
-            path,
-            reason: e.to_string(),
-            help: "repair or remove the file; it stands beside the tokenizer and may set its length or padding",
-        }),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { what: name, path, source }),
-    }
-}
-
-/// How many tokens the text tower has positions for, as `config.json` says it.
-fn position_embeddings(config: &Value) -> Option<usize> {
-    let towers = [config.get("text_config"), Some(config)];
-    let length = towers.into_iter().flatten().find_map(|tower| tower.get("max_position_embeddings")?.as_u64())?;
-    usize::try_from(length).ok()
-}
-
-fn padding_token(config: Option<&Value>, tokenizer: &tokenizers::Tokenizer) -> Option<PaddingParams> {
-    let named = config.and_then(|config| {
-        let token = config.get("pad_token")?;
-        Some(token.get("content").unwrap_or(token).as_str()?.to_owned())
-    });
-    let usual = ["<|endoftext|>", "[PAD]", "<pad>"].map(str::to_owned);
-    named.into_iter().chain(usual).find_map(|pad_token| {
-        let pad_id = tokenizer.token_to_id(&pad_token)?;
-        Some(PaddingParams { pad_id, pad_token, ..PaddingParams::default() })
-    })
 }
 
 /// Texts that are tokenised when their batch is asked for.
