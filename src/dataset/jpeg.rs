@@ -27,6 +27,19 @@ pub fn decode(bytes: &[u8], limits: ImageLimits) -> Result<(RgbImage, Orientatio
     Ok((image, orientation::of(segments.exif.as_deref(), segments.xmp)))
 }
 
+/// Width, height, and how pixels are stored.
+pub fn head(bytes: &[u8]) -> Result<((u32, u32), String), String> {
+    let decoder = Decoder::new(bytes).map_err(|e| e.to_string())?;
+    let header = decoder.header();
+    let color = match header.components.len() {
+        1 => "L8",
+        3 => "Rgb8",
+        4 => "Cmyk8",
+        _ => "unknown",
+    };
+    Ok(((u32::from(header.width), u32::from(header.height)), color.to_owned()))
+}
+
 /// What stands before the pixels.
 struct Segments<'b> {
     exif: Option<Vec<u8>>,

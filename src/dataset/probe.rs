@@ -3,9 +3,10 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
-use image::{ExtendedColorType, ImageDecoder, ImageReader, Limits};
+use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::decode::{ImageLimits, decode};
+use super::jpeg;
 use crate::guard::guard;
 
 /// Images of more pixels are decoded one at a time.
@@ -52,17 +53,7 @@ pub enum Refused {
 /// If it is broken, or too large.
 pub fn probe(bytes: &[u8], most_pixels: u64) -> Result<Probe, Refused> {
     let limits = ImageLimits { max_pixels: most_pixels };
-    let head = guard(|| {
-        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-        let mut bounds = Limits::no_limits();
-        bounds.max_alloc = Some(limits.bytes());
-        reader.limits(bounds);
-        let format = reader.format().map_or_else(|| "unknown".to_owned(), |format| format!("{format:?}"));
-        let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
-        let ((width, height), color) = (decoder.dimensions(), decoder.original_color_type());
-        Ok(Probe { width, height, color: name(color), format })
-    })
-    .map_err(Refused::Broken)?;
+    let head = guard(|| head(bytes, limits)).map_err(Refused::Broken)?;
     let pixels = u64::from(head.width) * u64::from(head.height);
     if pixels > most_pixels {
         return Err(Refused::TooLarge { width: head.width, height: head.height });
@@ -70,6 +61,27 @@ pub fn probe(bytes: &[u8], most_pixels: u64) -> Result<Probe, Refused> {
     let _one = (pixels > LARGE).then(|| ONE_LARGE.lock());
     decode(bytes, limits).map_err(Refused::Broken)?;
     Ok(head)
+}
+
+/// What its first bytes say; each format by the decoder that decodes it.
+fn head(bytes: &[u8], limits: ImageLimits) -> Result<Probe, String> {
+    let format = image::guess_format(bytes).map_err(|_| "its first bytes are of no format that is read")?;
+    let ((width, height), color) = match format {
+        ImageFormat::Jpeg => jpeg::head(bytes)?,
+        ImageFormat::Gif => {
+            let decoder = gif::DecodeOptions::new().read_info(bytes).map_err(|e| e.to_string())?;
+            ((u32::from(decoder.width()), u32::from(decoder.height())), "Indexed".to_owned())
+        }
+        _ => {
+            let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+            let mut bounds = Limits::no_limits();
+            bounds.max_alloc = Some(limits.bytes());
+            reader.limits(bounds);
+            let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
+            (decoder.dimensions(), name(decoder.original_color_type()))
+        }
+    };
+    Ok(Probe { width, height, color, format: format!("{format:?}") })
 }
 
 fn name(color: ExtendedColorType) -> String {
@@ -82,7 +94,7 @@ fn name(color: ExtendedColorType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, ImageFormat};
+    use image::DynamicImage;
 
     use super::*;
     use crate::dataset::MOST_PIXELS;
@@ -101,6 +113,23 @@ mod tests {
         let grey = probe(&png(&DynamicImage::new_luma8(3, 2)), MOST_PIXELS).unwrap();
         assert!(!grey.is_rgb() && grey.color == "L8");
         assert!(!probe(&png(&DynamicImage::new_rgba8(3, 2)), MOST_PIXELS).unwrap().is_rgb());
+    }
+
+    #[test]
+    fn every_format_that_is_decoded_is_probed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decoding");
+        let mut seen = std::collections::BTreeMap::<String, usize>::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending != "json" && ending != "rgb") {
+                let probe = probe(&std::fs::read(&path).unwrap(), MOST_PIXELS).unwrap();
+                let decoded = decode(&std::fs::read(&path).unwrap(), ImageLimits::default()).unwrap();
+                let turned = [(probe.width, probe.height), (probe.height, probe.width)];
+                assert!(turned.contains(&decoded.dimensions()), "{}: {probe:?}", path.display());
+                *seen.entry(probe.format).or_default() += 1;
+            }
+        }
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["Bmp", "Gif", "Jpeg", "Png", "WebP"]);
     }
 
     #[test]
