@@ -7,24 +7,72 @@ use clap::Args;
 use super::model::{config, find_beside};
 use super::runtime::RuntimeArgs;
 use crate::config::{Config, DataRef};
+use crate::dataset::Folders;
 use crate::pass::{Error, Limits, ModelFiles};
 
-/// What a model is calibrated with.
+/// Where the images of a ViSU set are.
 #[derive(Args, Clone)]
-pub struct DataArgs {
+pub struct FolderArgs {
+    /// For ViSU: the folder of the COCO images [default: coco, or train2017 and val2017, beside the JSON].
+    #[arg(long, value_name = "FOLDER")]
+    coco_images: Option<PathBuf>,
+    /// For ViSU: the folder of the generated images [default: unsafe, visu, nsfw or generated beside the JSON].
+    #[arg(long, value_name = "FOLDER")]
+    generated_images: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    /// As the data room takes them.
+    pub fn folders(self) -> Folders {
+        Folders { coco: self.coco_images, generated: self.generated_images }
+    }
+}
+
+/// The configuration, and what all data are prepared with.
+#[derive(Args, Clone)]
+pub struct ConfigArgs {
     /// The configuration [default: uwm.yaml beside the model, if there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Data set of the calibration pairs, a manifest (JSONL) or of another form (docs/data.md); rows of the split
-    /// `calibration`.
-    #[arg(long, value_name = "FILE")]
-    calibration: Option<PathBuf>,
     /// tokenizer.json of the text tower.
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// preprocessor_config.json or open_clip_config.json of the vision tower.
     #[arg(long, value_name = "FILE")]
     preprocessor: Option<PathBuf>,
+    #[command(flatten)]
+    folders: FolderArgs,
+}
+
+impl ConfigArgs {
+    /// Options over configuration over what lies beside the model, if there is one.
+    pub fn config(self, model: Option<&ModelFiles>) -> Result<Config, Error> {
+        let mut config = match (model, self.config) {
+            (Some(model), named) => config(named, model)?,
+            (None, Some(named)) => Config::read(&named)?,
+            (None, None) => Config::default(),
+        };
+        let find = |name: &str| model.and_then(|model| find_beside(model, name));
+        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
+        let files = ["preprocessor_config.json", "open_clip_config.json"];
+        config.preprocessor =
+            self.preprocessor.or(config.preprocessor).or_else(|| files.iter().find_map(|name| find(name)));
+        let Folders { coco, generated } = self.folders.folders();
+        config.coco_images = coco.or(config.coco_images);
+        config.generated_images = generated.or(config.generated_images);
+        Ok(config)
+    }
+}
+
+/// What a model is calibrated with.
+#[derive(Args, Clone)]
+pub struct DataArgs {
+    /// Data set of the calibration pairs, a manifest (JSONL) or of another form (docs/data.md); rows of the split
+    /// `calibration`.
+    #[arg(long, value_name = "SET")]
+    calibration: Option<PathBuf>,
+    #[command(flatten)]
+    of: ConfigArgs,
 }
 
 /// A whole manifest, by its usual splits.
@@ -40,13 +88,8 @@ impl DataArgs {
 
     /// Options over configuration over what lies beside the model.
     pub fn config(self, model: &ModelFiles) -> Result<Config, Error> {
-        let mut config = config(self.config, model)?;
-        let find = |name: &str| find_beside(model, name);
+        let mut config = self.of.config(Some(model))?;
         config.calibration = self.calibration.map(data).or(config.calibration);
-        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
-        let files = ["preprocessor_config.json", "open_clip_config.json"];
-        config.preprocessor =
-            self.preprocessor.or(config.preprocessor).or_else(|| files.iter().find_map(|name| find(name)));
         Ok(config)
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::data::FolderArgs;
 use super::progress::Bars;
 use super::{Exit, Format};
-use crate::dataset::{CheckOptions, Divide, Folders, MOST_PIXELS};
+use crate::dataset::{CheckOptions, Divide, MOST_PIXELS};
 use crate::pass::{CheckJob, Error, SplitJob, check_data, split_data};
 
 /// Look through data sets, or divide one, without a model.
@@ -23,23 +24,6 @@ impl Data {
             Self::Check(args) => args.run(),
             Self::Split(args) => args.run(),
         }
-    }
-}
-
-/// Where the images of a ViSU set are.
-#[derive(Args)]
-struct FolderArgs {
-    /// For ViSU: the folder of the COCO images [default: coco, or train2017 and val2017, beside the JSON].
-    #[arg(long, value_name = "FOLDER")]
-    coco_images: Option<PathBuf>,
-    /// For ViSU: the folder of the generated images [default: unsafe, visu, nsfw or generated beside the JSON].
-    #[arg(long, value_name = "FOLDER")]
-    generated_images: Option<PathBuf>,
-}
-
-impl FolderArgs {
-    fn folders(self) -> Folders {
-        Folders { coco: self.coco_images, generated: self.generated_images }
     }
 }
 

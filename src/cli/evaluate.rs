@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs};
 
-use super::data::SampleArgs;
-use super::model::{FileArgs, config, find_beside};
+use super::data::{ConfigArgs, SampleArgs, data};
+use super::model::FileArgs;
 use super::progress::Bars;
 use super::{Exit, Format};
-use crate::config::{Config, DataRef};
+use crate::config::DataRef;
 use crate::onnx::Modality;
 use crate::pass::{Error, EvaluateJob, ModelFiles, Subject, evaluate, find_models};
 use crate::runtime::open;
@@ -48,15 +48,8 @@ pub struct Args {
     /// A zero-shot set (docs/data.md).
     #[arg(long, value_name = "SET")]
     zero_shot: Option<PathBuf>,
-    /// The configuration [default: uwm.yaml beside the model, if there].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// tokenizer.json of the text tower.
-    #[arg(long, value_name = "FILE")]
-    tokenizer: Option<PathBuf>,
-    /// preprocessor_config.json of the vision tower.
-    #[arg(long, value_name = "FILE")]
-    preprocessor: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Write the model's embeddings, to be evaluated again with --embeddings.
     #[arg(long, value_name = "FILE")]
     embeddings_out: Option<PathBuf>,
@@ -105,20 +98,13 @@ impl Args {
             Subject::Files(files) => Some(files),
             Subject::Stored(_) => None,
         });
-        let mut config = match (beside, self.config) {
-            (Some(files), named) => config(named, files)?,
-            (None, Some(named)) => Config::read(&named)?,
-            (None, None) => Config::default(),
-        };
-        let find = |name: &str| beside.and_then(|files| find_beside(files, name));
+        let mut config = self.config.config(beside)?;
         config.evaluation = match (self.data, config.evaluation.take()) {
-            (Some(manifest), _) => Some(DataRef { manifest, split: self.split }),
+            (Some(manifest), _) => Some(DataRef { split: self.split, ..data(manifest) }),
             (None, Some(DataRef { manifest, split })) => Some(DataRef { manifest, split: self.split.or(split) }),
             (None, None) => None,
         };
         config.zero_shot = self.zero_shot.or(config.zero_shot);
-        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
-        config.preprocessor = self.preprocessor.or(config.preprocessor).or_else(|| find("preprocessor_config.json"));
         Ok(EvaluateJob {
             model,
             baseline,

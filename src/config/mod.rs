@@ -35,7 +35,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, tokenizer, preprocessor, preset, text and vision ({{edit, method, layers, score, std, lambda, gain, ridge, max_loss, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
+            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, coco_images, generated_images, tokenizer, preprocessor, preset, text and vision ({{edit, method, layers, score, std, lambda, gain, ridge, max_loss, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
         )
     )]
     Format {
@@ -93,6 +93,10 @@ pub struct Config {
     pub validation: Option<DataRef>,
     /// A zero-shot set.
     pub zero_shot: Option<PathBuf>,
+    /// For ViSU: the folder of the COCO images.
+    pub coco_images: Option<PathBuf>,
+    /// For ViSU: the folder of the generated images.
+    pub generated_images: Option<PathBuf>,
     /// `tokenizer.json`
     pub tokenizer: Option<PathBuf>,
     /// `preprocessor_config.json`
@@ -136,7 +140,8 @@ impl Config {
             .flatten()
             .map(|d| &mut d.manifest);
         let files = [&mut config.zero_shot, &mut config.tokenizer, &mut config.preprocessor].into_iter().flatten();
-        for file in data.chain(files) {
+        let folders = [&mut config.coco_images, &mut config.generated_images].into_iter().flatten();
+        for file in data.chain(files).chain(folders) {
             *file = folder.join(&*file);
         }
         config.path = Some(path.to_owned());

@@ -14,7 +14,7 @@ use super::calibrate::{Averaged, Calibration, Pairs, Wanted, average};
 use super::checkpoint::{Checkpoint, Checkpoints};
 use super::evaluate::EvaluationData;
 use super::site::Site;
-use super::splits::Split;
+use super::splits::{self, Split};
 use super::stored::samples;
 use crate::config::{Concepts, Config, Recipe};
 use crate::dataset::{DataSet, Picture, Preparation, Preprocessor, Quadruplet, Side, Tokenizer};
@@ -41,7 +41,7 @@ impl Data {
             model: sites[0].1.graph.model.path().to_owned(),
             help: "give a manifest with --calibration, or name it in uwm.yaml",
         })?;
-        let calibration = DataSet::read(&calibration.manifest, calibration.split.as_deref().unwrap_or("calibration"))?;
+        let calibration = splits::read(config, calibration, "calibration")?;
         let prepared = preparation(config, sites.iter().map(|(_, site)| site), calibration.tensors.is_some())?;
         let identities = [OnceLock::new(), OnceLock::new()];
         Ok(Self { config: config.clone(), prepared, calibration, identities })

@@ -94,15 +94,22 @@ pub fn embed_side(
     let embedder = Embedder::with(runner, site, weights, &*first)?;
     let safe = embedder.embed(&stage(&format!("safe {items}")), &*first)?;
     let not_safe = embedder.embed(&stage(&format!("unsafe {items}")), &*of(Side::Unsafe)?)?;
+    // Stored inputs may be of another size than what is prepared here.
+    let again = |embedder, like: &dyn Samples| match data.set.tensors {
+        Some(_) => Embedder::with(runner, site, weights, like),
+        None => Ok(embedder),
+    };
     let zero_shot = match (data.zero_shot, site.modality()) {
         (None, _) => None,
         (Some(set), Modality::Text) => {
             let texts = Texts::new(data.prepared.tokenizer()?, set.prompts());
+            let embedder = again(embedder, &texts)?;
             Some(prompts(&embedder, &stage("zero-shot prompts"), &texts)?)
         }
         (Some(set), Modality::Vision) => {
             let pictures = set.images.iter().map(|labelled| labelled.image.clone()).collect();
             let images = Images::new(data.prepared.preprocessor()?, pictures);
+            let embedder = again(embedder, &images)?;
             let images = embedder.embed(&stage("zero-shot images"), &images)?;
             bad.images = images.bad;
             Some(images.rows)

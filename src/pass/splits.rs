@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::site::Site;
 use super::{Error, notes};
 use crate::config::{Config, DataRef};
-use crate::dataset::{DataSet, Picture, Quadruplet, ZeroShot};
+use crate::dataset::{DataSet, Folders, Picture, Quadruplet, ZeroShot};
 use crate::onnx::Modality;
 
 /// Quadruplets to measure on, and the zero-shot images that go with them.
@@ -16,6 +16,15 @@ pub struct Split {
     pub quadruplets: DataSet,
     /// The zero-shot set, if there is one.
     pub zero_shot: Option<ZeroShot>,
+}
+
+/// Reads the split of a set that is named, or the one it is usually for.
+///
+/// # Errors
+/// Those of [`DataSet::read_with`].
+pub fn read(config: &Config, data: &DataRef, usual: &str) -> Result<DataSet, Error> {
+    let folders = Folders { coco: config.coco_images.clone(), generated: config.generated_images.clone() };
+    Ok(DataSet::read_with(&data.manifest, data.split.as_deref().unwrap_or(usual), &folders)?)
 }
 
 /// What the result is measured on; `None` where that cannot be done, which `notes` explain.
@@ -37,7 +46,7 @@ pub fn evaluation(
         return Ok(None);
     };
     let name = data.split.as_deref().unwrap_or(EVALUATION);
-    let quadruplets = DataSet::read(&data.manifest, name)?;
+    let quadruplets = read(config, data, EVALUATION)?;
     check_disjoint(calibration, "calibration", &quadruplets, EVALUATION)?;
     let zero_shot = config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
     notes::add(notes, quadruplets.notes.iter().chain(zero_shot.iter().flat_map(|set| &set.notes)).cloned());
@@ -71,8 +80,8 @@ pub fn validation_and_evaluation(
     let names = [&validation, evaluation].map(|data| data.split.clone());
     let [validation_name, evaluation_name] =
         [names[0].as_deref().unwrap_or(VALIDATION), names[1].as_deref().unwrap_or(EVALUATION)];
-    let chosen_by = DataSet::read(&validation.manifest, validation_name)?;
-    let reported = DataSet::read(&evaluation.manifest, evaluation_name)?;
+    let chosen_by = read(config, &validation, VALIDATION)?;
+    let reported = read(config, evaluation, EVALUATION)?;
     check_disjoint(calibration, "calibration", &chosen_by, VALIDATION)?;
     check_disjoint(calibration, "calibration", &reported, EVALUATION)?;
     check_disjoint(&chosen_by, VALIDATION, &reported, EVALUATION)?;

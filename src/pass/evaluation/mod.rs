@@ -152,8 +152,8 @@ fn load(job: &EvaluateJob, inputs: &[PathBuf], notes: &mut Vec<String>) -> Resul
         help: "give a set with --data, or name a manifest under `evaluation` in uwm.yaml",
     })?;
     let name = data.split.as_deref().unwrap_or(splits::EVALUATION);
-    let set = DataSet::read(&data.manifest, name)?;
-    notes.extend(set.notes.iter().cloned());
+    let set = splits::read(&job.config, data, splits::EVALUATION)?;
     let zero_shot = job.config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
+    notes.extend(set.notes.iter().chain(zero_shot.iter().flat_map(|set| &set.notes)).cloned());
     Ok(Data { set, zero_shot })
 }
