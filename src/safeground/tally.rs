@@ -10,10 +10,12 @@ use rayon::prelude::*;
 use super::Embeddings;
 
 /// Rows and columns of a tile: a megabyte, which the cache holds.
-const ROWS: usize = 128;
-const COLUMNS: usize = 2048;
+const ROWS: usize = 256;
+const COLUMNS: usize = 1024;
 /// Tiles on the diagonal, of which only the diagonal is wanted.
 const DIAGONAL: usize = 32;
+/// Columns that are counted at once.
+const LANES: usize = 32;
 /// Queries that one thread takes on; each keeps counts for all columns.
 const SHARE: usize = 1024;
 
@@ -115,12 +117,22 @@ fn across(tile: ArrayView2<f32>, [top, left]: [usize; 2], queries: Queries, tall
     for (offset, row) in tile.rows().into_iter().enumerate() {
         let (query, row) = (top + offset, row.to_slice().expect("a product is contiguous"));
         let right = queries.right[query];
-        let (mut before, mut tied, mut best) = (0, 0, f32::NEG_INFINITY);
-        for &value in row {
+        // In lanes, since the maximum of floats is not reordered by itself.
+        let (mut before, mut tied, mut most) = (0, 0, [f32::NEG_INFINITY; LANES]);
+        let (lanes, rest) = row.as_chunks::<LANES>();
+        for lane in lanes {
+            for (most, &value) in most.iter_mut().zip(lane) {
+                before += u32::from(value >= right);
+                tied += u32::from(value == right);
+                *most = if value > *most { value } else { *most };
+            }
+        }
+        for (most, &value) in most.iter_mut().zip(rest) {
             before += u32::from(value >= right);
             tied += u32::from(value == right);
-            best = if value > best { value } else { best };
+            *most = most.max(value);
         }
+        let best = most.into_iter().fold(f32::NEG_INFINITY, f32::max);
         // The right item itself does not stand before itself.
         if queries.own && (left..left + row.len()).contains(&query) {
             let value = row[query - left];
@@ -136,24 +148,37 @@ fn across(tile: ArrayView2<f32>, [top, left]: [usize; 2], queries: Queries, tall
 
 /// A tile whose columns are queries.
 fn down(tile: ArrayView2<f32>, [top, left]: [usize; 2], queries: Queries, tally: &mut Tally) {
-    let width = left..left + tile.ncols();
-    let right = &queries.right[width.clone()];
-    let before = &mut tally.before[width.clone()];
-    let tied = &mut tally.tied[width.clone()];
-    let best = &mut tally.best[width.clone()];
-    for (offset, row) in tile.rows().into_iter().enumerate() {
-        let row = row.to_slice().expect("a product is contiguous");
-        let columns = row.iter().zip(right).zip(before.iter_mut()).zip(tied.iter_mut()).zip(best.iter_mut());
-        for ((((value, right), before), tied), best) in columns {
-            *before += u32::from(value >= right);
-            *tied += u32::from(value == right);
-            *best = if value > best { *value } else { *best };
+    let values = tile.to_slice().expect("a product is contiguous");
+    let width = tile.ncols();
+    for first in (0..width).step_by(LANES) {
+        let count = LANES.min(width - first);
+        // Some columns at a time, so that their counts stay in registers; what is over counts against infinity.
+        let (mut before, mut tied, mut best) = ([0_u32; LANES], [0_u32; LANES], [f32::NEG_INFINITY; LANES]);
+        let mut right = [f32::INFINITY; LANES];
+        right[..count].copy_from_slice(&queries.right[left + first..left + first + count]);
+        for row in values.chunks_exact(width) {
+            let mut lane = [f32::NEG_INFINITY; LANES];
+            match row.get(first..first + LANES) {
+                Some(whole) => lane.copy_from_slice(whole),
+                None => lane[..count].copy_from_slice(&row[first..]),
+            }
+            for k in 0..LANES {
+                before[k] += u32::from(lane[k] >= right[k]);
+                tied[k] += u32::from(lane[k] == right[k]);
+                best[k] = if lane[k] > best[k] { lane[k] } else { best[k] };
+            }
         }
-        let item = top + offset;
-        if queries.own && width.contains(&item) {
-            let (column, value) = (item - left, row[item - left]);
-            before[column] -= u32::from(value >= right[column]);
-            tied[column] -= u32::from(value == right[column]);
+        for k in 0..count {
+            let query = left + first + k;
+            // The right item itself does not stand before itself.
+            if queries.own && (top..top + tile.nrows()).contains(&query) {
+                let value = tile[[query - top, first + k]];
+                before[k] -= u32::from(value >= right[k]);
+                tied[k] -= u32::from(value == right[k]);
+            }
+            tally.before[query] += before[k];
+            tally.tied[query] += tied[k];
+            tally.best[query] = tally.best[query].max(best[k]);
         }
     }
 }
