@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::framing::{Center, Crop, Framing, Size};
-use super::preprocessor::{Levels, by_channel, side};
+use super::levels::{Levels, by_channel, side};
 use super::resample::Filter;
 
 /// An image processor: what it does with what its file does not say.

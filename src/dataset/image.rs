@@ -5,8 +5,9 @@ use std::ops::Range;
 use ndarray::{Array4, Axis};
 use rayon::prelude::*;
 
-use super::decode::{ImageLimits, decode};
+use super::decode::decode;
 use super::error::Error;
+use super::limits::ImageLimits;
 use super::picture::Picture;
 use super::preprocessor::Preprocessor;
 use super::{Batch, Samples};
@@ -15,19 +16,12 @@ use super::{Batch, Samples};
 pub struct Images<'p> {
     preprocessor: &'p Preprocessor,
     pictures: Vec<Picture>,
-    limits: ImageLimits,
 }
 
 impl<'p> Images<'p> {
     /// Images in the order of `pictures`.
     pub fn new(preprocessor: &'p Preprocessor, pictures: Vec<Picture>) -> Self {
-        Self { preprocessor, pictures, limits: ImageLimits::default() }
-    }
-
-    /// The same with other limits than Pillow's.
-    #[must_use]
-    pub fn with_limits(self, limits: ImageLimits) -> Self {
-        Self { limits, ..self }
+        Self { preprocessor, pictures }
     }
 }
 
@@ -39,7 +33,7 @@ impl Samples for Images<'_> {
     fn batch(&self, range: Range<usize>) -> Result<Batch, Error> {
         let read = |picture: &Picture| {
             let wrong = |reason| Error::Image { path: picture.to_string(), reason };
-            let image = decode(&picture.read(MOST_BYTES)?, self.limits).map_err(wrong)?;
+            let image = decode(&picture.read(MOST_BYTES)?, ImageLimits::default()).map_err(wrong)?;
             self.preprocessor.pixels(&image).map_err(wrong)
         };
         let pictures = &self.pictures[range];

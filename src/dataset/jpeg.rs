@@ -4,7 +4,7 @@ use image::RgbImage;
 use image::metadata::Orientation;
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-use super::decode::ImageLimits;
+use super::limits::ImageLimits;
 use super::orientation;
 
 /// A progressive image may have so many scans; real ones have about ten, and each takes as long as a whole image.

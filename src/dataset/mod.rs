@@ -12,6 +12,9 @@ mod framing;
 mod hugging_face;
 mod image;
 mod jpeg;
+mod kind;
+mod levels;
+mod limits;
 mod open_clip;
 mod orientation;
 mod picture;
@@ -30,39 +33,22 @@ use std::ops::Range;
 use ndarray::{Array2, Array4};
 
 pub use check::{CheckOptions, Checked, CheckedSet, Checkup, Finding, Pictures, Severity, SplitCount};
-pub use decode::{ImageLimits, MOST_PIXELS, decode};
+pub use decode::decode;
 pub use divide::{Divide, Divided, Item, divide};
 pub use error::Error;
 pub use forms::{Folders, Form};
 pub use image::Images;
+pub use kind::{Kind, Side};
+pub use limits::{ImageLimits, MOST_PIXELS};
 pub use picture::Picture;
 pub use preparation::Preparation;
 pub use preprocessor::Preprocessor;
 pub use probe::{Probe, Refused, probe};
 pub use resample::{Filter, resize};
-pub use set::{DataSet, Pair, Quadruplet, Side};
+pub use set::{DataSet, Pair, Quadruplet};
 pub use tensors::{Inputs, TensorSet, Values};
 pub use text::{Texts, Tokenizer};
 pub use zero_shot::ZeroShot;
-
-/// What a tower embeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Texts.
-    Text,
-    /// Images.
-    Image,
-}
-
-impl Kind {
-    /// In words, of several.
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::Text => "texts",
-            Self::Image => "images",
-        }
-    }
-}
 
 /// Consecutive samples, ready for a tower.
 #[derive(Debug, Clone, PartialEq)]

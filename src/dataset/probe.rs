@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use image::{ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::decode::{ImageLimits, decode};
+use super::decode::decode;
 use super::jpeg;
+use super::limits::ImageLimits;
 use crate::guard::guard;
 
 /// Images of more pixels are decoded one at a time.

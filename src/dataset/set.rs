@@ -5,16 +5,7 @@ use std::path::PathBuf;
 use super::error::Error;
 use super::picture::Picture;
 use super::tensors::TensorSet;
-use super::{Images, Kind, Preparation, Samples, Texts};
-
-/// Which of the two partners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    /// The harmless one.
-    Safe,
-    /// Its unsafe partner.
-    Unsafe,
-}
+use super::{Images, Kind, Preparation, Samples, Side, Texts};
 
 /// Something harmless and its unsafe partner.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 use sha2::{Digest, Sha256};
 
 use super::Kind;
-use super::set::Side;
+use super::kind::Side;
 
 /// Values for a graph input, a row a sample.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@ mod apply;
 mod batches;
 mod calibrate;
 mod checkpoint;
+mod choice;
 mod choose;
 mod controls;
 mod data;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::choose::Choice;
+use super::choice::Choice;
 use super::site::Site;
 use crate::onnx::{Linear, Selection, Update};
 use crate::report::ControlKind;

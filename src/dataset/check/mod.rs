@@ -14,11 +14,11 @@ use findings::{Code, Findings};
 pub use findings::{Finding, Severity};
 use pictures::{Looked, Trouble};
 
-use super::decode::MOST_PIXELS;
 use super::error::Error;
 use super::forms::{Folders, Form, Found, Place};
+use super::kind::Side;
+use super::limits::MOST_PIXELS;
 use super::picture::Picture;
-use super::set::Side;
 use super::{Kind, TensorSet};
 use crate::few::{cut, few};
 

@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::{Found, Place, Row};
 use crate::dataset::Kind;
 use crate::dataset::error::Error;
-use crate::dataset::set::Side;
+use crate::dataset::kind::Side;
 use crate::dataset::tensors::{Inputs, TensorSet, Values};
 use crate::few::{cut, few};
 

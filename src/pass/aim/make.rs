@@ -9,7 +9,7 @@ use super::inputs::Inputs;
 use crate::config::{Aimed, MethodName};
 use crate::onnx::Selection;
 use crate::pass::Error;
-use crate::pass::choose::Choice;
+use crate::pass::choice::Choice;
 use crate::pass::job::Controls;
 use crate::pass::tower_edit::TowerEdit;
 use crate::report::ControlKind;
