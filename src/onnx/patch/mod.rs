@@ -4,6 +4,7 @@ mod format;
 mod names;
 mod plan;
 mod provenance;
+mod sink;
 mod write;
 
 use std::path::Path;

@@ -1,10 +1,11 @@
 //! From a patch to what each file of a model becomes: pieces that stay, and what stands between them.
 
 use std::ops::Range;
+use std::path::Path;
 
 use sha1::{Digest, Sha1};
 
-use super::write::{HashSink, emit};
+use super::sink::{HashSink, Sink};
 use super::{Names, Patch, provenance};
 use crate::onnx::edit::{LayerEdit, Originals};
 use crate::onnx::error::Error;
@@ -157,8 +158,24 @@ impl<'m> Plan<'m> {
         Ok(())
     }
 
+    /// Sends what file `index` of the model becomes to `sink`; `target` names it in errors.
+    ///
+    /// # Errors
+    /// If a tensor is not editable, or the sink takes no more.
+    pub(super) fn emit(&self, index: usize, sink: &mut dyn Sink, target: &Path) -> Result<(), Error> {
+        let io = |source| Error::Write { path: target.to_owned(), source };
+        let source = &self.model.sources()[index];
+        let mut done = 0;
+        for change in &self.files[index] {
+            sink.copy(source, done..change.range.start).map_err(io)?;
+            sink.bytes(&self.bytes(change)?).map_err(io)?;
+            done = change.range.end;
+        }
+        sink.copy(source, done..source.bytes().len()).map_err(io)
+    }
+
     /// The bytes that stand in place of `change`.
-    pub(super) fn bytes<'a>(&self, change: &'a Change) -> Result<std::borrow::Cow<'a, [u8]>, Error> {
+    fn bytes<'a>(&self, change: &'a Change) -> Result<std::borrow::Cow<'a, [u8]>, Error> {
         Ok(match &change.what {
             What::Bytes(bytes) => bytes.into(),
             What::Tensor(index) => self.edits[*index].plain(self.model)?.into(),
@@ -185,7 +202,7 @@ impl<'m> Plan<'m> {
                         true => old.clone(),
                         false => {
                             let mut sink = HashSink::new();
-                            emit(self, source, &mut sink, self.model.path())?;
+                            self.emit(source, &mut sink, self.model.path())?;
                             sink.finish()
                         }
                     };

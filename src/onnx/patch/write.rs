@@ -8,37 +8,15 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
-use sha1::{Digest, Sha1};
-
 use super::plan::Plan;
+use super::sink::Sink;
 use crate::onnx::error::Error;
-use crate::onnx::source::{Source, hex};
+use crate::onnx::source::Source;
 
 /// How much is copied between two looks at whether to stop.
 const STEP: usize = 256 << 20;
 /// Blocks that file systems can share.
 const BLOCK: usize = 4096;
-
-/// Where the bytes of a file go, from first to last.
-pub(super) trait Sink {
-    /// A range of the source, as it is.
-    fn copy(&mut self, source: &Source, range: Range<usize>) -> io::Result<()>;
-    /// Other bytes.
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()>;
-}
-
-/// Sends what file `index` of the plan's model becomes to `sink`; `target` names it in errors.
-pub(super) fn emit(plan: &Plan, index: usize, sink: &mut dyn Sink, target: &Path) -> Result<(), Error> {
-    let io = |source| Error::Write { path: target.to_owned(), source };
-    let source = &plan.model.sources()[index];
-    let mut done = 0;
-    for change in &plan.files[index] {
-        sink.copy(source, done..change.range.start).map_err(io)?;
-        sink.bytes(&plan.bytes(change)?).map_err(io)?;
-        done = change.range.end;
-    }
-    sink.copy(source, done..source.bytes().len()).map_err(io)
-}
 
 /// Writes what file `index` of the plan's model becomes into `file`, a new one that is to be `target`.
 ///
@@ -47,7 +25,7 @@ pub(super) fn emit(plan: &Plan, index: usize, sink: &mut dyn Sink, target: &Path
 pub fn stage(plan: &Plan, index: usize, file: &File, target: &Path, stop: &dyn Fn() -> bool) -> Result<(), Error> {
     let io = |source| Error::Write { path: target.to_owned(), source };
     let from = plan.model.sources()[index].reopen().map_err(io)?;
-    emit(plan, index, &mut FileSink { from, to: file, at: 0, stop }, target)
+    plan.emit(index, &mut FileSink { from, to: file, at: 0, stop }, target)
 }
 
 struct FileSink<'a> {
@@ -95,31 +73,6 @@ impl Sink for FileSink<'_> {
     }
 }
 
-/// Only the SHA-1 is wanted.
-pub(super) struct HashSink(Sha1);
-
-impl HashSink {
-    pub fn new() -> Self {
-        Self(Sha1::new())
-    }
-
-    pub fn finish(self) -> String {
-        hex(&self.0.finalize())
-    }
-}
-
-impl Sink for HashSink {
-    fn copy(&mut self, source: &Source, range: Range<usize>) -> io::Result<()> {
-        self.0.update(&source.bytes()[range]);
-        Ok(())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.update(bytes);
-        Ok(())
-    }
-}
-
 /// Where a file is not what a plan makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
@@ -135,7 +88,7 @@ pub enum Difference {
 /// If a tensor is not editable.
 pub fn compare(plan: &Plan, index: usize, actual: &Source) -> Result<Option<Difference>, Error> {
     let mut sink = CompareSink { actual: actual.bytes(), at: 0, first: None };
-    emit(plan, index, &mut sink, actual.path())?;
+    plan.emit(index, &mut sink, actual.path())?;
     Ok(match sink.first {
         Some(at) => Some(Difference::Byte(at)),
         None if sink.at != actual.bytes().len() => Some(Difference::Size(actual.bytes().len(), sink.at)),
