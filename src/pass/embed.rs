@@ -1,7 +1,7 @@
 //! Samples through a tower, embeddings out.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use ndarray::{Array2, ArrayViewD, Axis, Ix2, Slice, concatenate};
 
@@ -77,12 +77,15 @@ impl<'a> Embedder<'a> {
     /// If data or runtime fail.
     pub fn raw(&self, stage: &str, samples: &dyn Samples) -> Result<Array2<f32>, Error> {
         let mut parts: Vec<Array2<f32>> = vec![];
+        // A runtime that takes one batch at a time is never kept waiting: the next is read and prepared meanwhile.
+        let (runs, turn) = (self.runner.runtime.concurrency(), Mutex::new(()));
         self.runner.over(
             stage,
             &batches(0, samples.len(), self.size),
-            self.runner.runtime.concurrency(),
+            runs.max(2),
             |range| {
                 let (feed, _) = feed(&self.site.tower, samples.batch(range.clone())?, self.size)?;
+                let _turn = (runs == 1).then(|| turn.lock());
                 let rows = OnceLock::new();
                 let take = |_: usize, output: ArrayViewD<f32>| drop(rows.set(self.rows(&output, range.len())));
                 self.session.run(feed, &take).map_err(|e| self.site.failed(e))?;
