@@ -285,12 +285,19 @@ fn what_collapsed_is_told_first() {
     assert!(
         table.find("the same embedding").unwrap() < table.find("percent").unwrap() && table.contains("ties, which")
     );
-    // Not a number: that row is left out and counted.
+    // Unsafe inputs that are all one are no success either.
+    let mut parts = some(100);
+    parts[1].1.fill(0.3);
+    embeddings(&file, &parts, None);
+    let (found, _, code) = run(&["--embeddings", &file]);
+    assert_eq!((code, &found["checks"][0]["part"]), (1, &json!("unsafe-texts")));
+    // Not a number: that row is left out and counted, if that is wished.
     let mut parts = some(100);
     parts[1].1[[7, 3]] = f32::NAN;
     parts[2].1.row_mut(9).fill(0.0);
     embeddings(&file, &parts, None);
-    let found = evaluated(&["--embeddings", &file]);
+    refused(&["--embeddings", &file], "embed.unsafe_text: the embedding of sample 7 is not finite");
+    let found = evaluated(&["--embeddings", &file, "--skip-bad-samples"]);
     assert_eq!(found["data"]["quadruplets"], 98);
     assert!(found["notes"][0].as_str().unwrap().starts_with("2 quadruplets"), "{}", found["notes"]);
 }
@@ -328,9 +335,19 @@ fn nonsense_is_refused() {
     parts[3].1 = Array2::ones((40, 15));
     wrong(&parts, None, "several widths");
     let tags = |ids: &[&str]| json!({"ids": ids, "concepts": [], "styles": [], "right": [], "templates": 0});
-    let header = |tags: Value, bad: u32| json!({"version": 1, "models": [], "tags": tags, "ailments": [], "bad_quadruplets": [bad], "bad_images": []});
-    wrong(&some(40), Some(&header(tags(&["a"]), 0)), "1 ids for 40 rows");
-    wrong(&some(40), Some(&header(tags(&[]), 40)), "row 40 bad");
+    let header = |tags: Value, bad: u32| json!({"version": 1, "models": [[], []], "tags": tags, "ailments": [[], []], "bad_quadruplets": [bad], "bad_images": []});
+    let unit = |mut parts: Vec<(&'static str, Array2<f32>)>| {
+        for (_, rows) in &mut parts {
+            for mut row in rows.rows_mut() {
+                let norm = row.dot(&row).sqrt();
+                row.mapv_inplace(|value| value / norm);
+            }
+        }
+        parts
+    };
+    wrong(&unit(some(40)), Some(&header(tags(&["a"]), 0)), "1 ids for 40 rows");
+    wrong(&unit(some(40)), Some(&header(tags(&[]), 40)), "row 40 bad");
+    wrong(&some(40), Some(&header(tags(&[]), 0)), "is not of length 1");
     wrong(&some(40), Some(&json!({"version": 2})), "metadata 'uwm.embeddings'");
     std::fs::write(&file, "nonsense").unwrap();
     refused(&["--embeddings", &file], "error[embeddings-unusable]");
@@ -344,6 +361,10 @@ fn nonsense_is_refused() {
     let pairs = root("calibration/text-pairs.jsonl");
     refused(&[&["--data", pairs.to_str().unwrap()][..], &vision].concat(), "the data have no images");
     refused(&[MODEL, "--data", &small.path("none.jsonl")], "error[data-io]");
+    // What nothing goes by is no silent matter.
+    for option in ["--data", "--zero-shot", "--tokenizer", "--coco-images"] {
+        refused(&["--embeddings", &file, option, "none"], &format!("{option} is given, and only stored embeddings"));
+    }
     assert_eq!(run(&[]).2, 2);
     assert_eq!(run(&[MODEL, "--embeddings", &file]).2, 2);
 }
@@ -425,4 +446,93 @@ fn the_bundled_text_pairs_are_what_their_readme_says() {
         assert_eq!(row.split('|').nth(2).unwrap().trim(), count.to_string());
     }
     assert_eq!((rows.len(), concepts.len()), (360, 12));
+}
+
+#[test]
+fn models_that_differ_in_their_data_files_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let _data = beside(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for side in ["a", "b"] {
+        std::fs::create_dir(path(side)).unwrap();
+        std::fs::copy(zoo("hf_clip.external.onnx"), path(&format!("{side}/hf_clip.external.onnx"))).unwrap();
+    }
+    let mut data = std::fs::read(zoo("hf_clip.external.onnx.data")).unwrap();
+    std::fs::write(path("a/hf_clip.external.onnx.data"), &data).unwrap();
+    // Every weight negated: the same .onnx file, and another model.
+    data.chunks_exact_mut(4).for_each(|value| value[3] ^= 0x80);
+    std::fs::write(path("b/hf_clip.external.onnx.data"), &data).unwrap();
+    let config = ["--config", &path("uwm.yaml"), "--tokenizer", &path("tokenizer.json")].map(str::to_owned);
+    let config: Vec<&str> = config.iter().map(String::as_str).collect();
+    let preprocessor = path("preprocessor_config.json");
+    let rest = [&config[..], &["--preprocessor", &preprocessor, "--backend", "tract"]].concat();
+    let (a, b) = (path("a/hf_clip.external.onnx"), path("b/hf_clip.external.onnx"));
+    let (found, stderr, code) = run(&[&[&b, "--baseline", &a][..], &rest].concat());
+    assert!(code < 2, "{stderr}");
+    assert!(value(&found, "Vs drift") < 0.99 && value(&found, "Ts drift") < 0.99, "{}", found["figures"]);
+}
+
+#[test]
+fn each_model_is_given_samples_as_its_own_files_say() {
+    let small = Small::new();
+    let (config, other) = (small.config(), small.path("other"));
+    std::fs::create_dir(&other).unwrap();
+    for file in ["model.onnx", "tokenizer.json", "config.json"] {
+        std::fs::copy(root("models/emoji-clip").join(file), Path::new(&other).join(file)).unwrap();
+    }
+    let text = std::fs::read_to_string(root("models/emoji-clip/preprocessor_config.json")).unwrap();
+    let mut preprocessor: Value = serde_json::from_str(&text).unwrap();
+    preprocessor["image_mean"] = json!([0.9, 0.1, 0.9]);
+    let file = Path::new(&other).join("preprocessor_config.json");
+    std::fs::write(&file, preprocessor.to_string()).unwrap();
+    let rest = ["--config", &config, "--backend", "tract"];
+    let model = format!("{other}/model.onnx");
+    let alone = evaluated(&[&[model.as_str()][..], &rest].concat());
+    let beside = evaluated(&[&[MODEL, "--baseline", &model][..], &rest].concat());
+    assert_eq!(beside["figures"]["Ts-Vs R@1"]["baseline"], alone["figures"]["Ts-Vs R@1"]["value"]);
+    assert!(value(&beside, "Vs drift") < 0.999 && beside["figures"].get("Ts drift").is_none());
+    let notes = beside["notes"].to_string();
+    assert!(notes.contains("prepare images differently"), "{notes}");
+    // Where it has none, as the other's say: what `rewrite` writes stands alone.
+    std::fs::remove_file(file).unwrap();
+    let beside = evaluated(&[&[&model, "--baseline", MODEL][..], &rest].concat());
+    assert!(beside["figures"].get("Vs drift").is_none(), "the same file, prepared the same way");
+}
+
+#[test]
+fn what_is_wrong_with_a_tower_goes_with_it() {
+    let small = Small::new();
+    let (broken, kept) = (small.path("broken.onnx"), small.path("kept.safetensors"));
+    lose_mask(true, Path::new(&broken));
+    let rest = ["--config", &small.config(), "--backend", "tract", "--tokenizer", "models/emoji-clip/tokenizer.json"];
+    let rest = [&rest[..], &["--preprocessor", "models/emoji-clip/preprocessor_config.json"]].concat();
+    // The model borrows the baseline's text tower, and keeps what it was measured with.
+    let args = ["--vision", VISION, "--baseline", &broken, "--embeddings-out", &kept];
+    let (found, stderr, code) = run(&[&args[..], &rest].concat());
+    assert!(code == 1 && stderr.contains("warning: The text tower of the baseline"), "{stderr}");
+    assert_eq!(found["checks"].as_array().unwrap().len(), 2, "{}", found["checks"]);
+    assert!(found["notes"].to_string().contains("has no text tower of its own here"));
+    let (found, _, code) = run(&["--embeddings", &kept]);
+    assert_eq!((code, &found["checks"][0]["code"]), (1, &json!("padding-counts")));
+}
+
+#[test]
+fn equal_inputs_tie_wherever_they_stand() {
+    let small = Small::new();
+    let text = std::fs::read_to_string(small.path("manifest.jsonl")).unwrap();
+    let row = text.lines().find(|line| line.contains("evaluation")).unwrap();
+    let mut row: Value = serde_json::from_str(row).unwrap();
+    let mut rows = String::new();
+    for id in 0..40 {
+        row["id"] = id.into();
+        // A name that a terminal would obey.
+        row["concept"] = "\u{1b}[31mred\u{7}".into();
+        rows += &format!("{row}\n");
+    }
+    let data = small.write("same.jsonl", &rows);
+    let (found, stderr, code) = run(&[MODEL, "--data", &data, "--backend", "tract"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert_eq!((value(&found, "Ts-Vs R@20"), &found["ties"]["Ts-Vs R@1"]), (0.0, &json!(40)));
+    let (table, _, _) = output(&["evaluate", MODEL, "--data", &data, "--backend", "tract"]);
+    assert!(!table.contains(['\u{1b}', '\u{7}']) && table.contains("\\u{1b}[31mred"), "{table}");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::model::{config, find_beside};
+use super::model::find_beside;
 use super::runtime::RuntimeArgs;
 use crate::config::{Config, DataRef};
 use crate::dataset::Folders;
@@ -45,23 +45,49 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    /// Options over configuration over what lies beside the model, if there is one.
-    pub fn config(self, model: Option<&ModelFiles>) -> Result<Config, Error> {
-        let mut config = match (model, self.config) {
-            (Some(model), named) => config(named, model)?,
-            (None, Some(named)) => Config::read(&named)?,
-            (None, None) => Config::default(),
+    /// Options over configuration over what lies beside the model.
+    pub fn config(self, model: &ModelFiles) -> Result<Config, Error> {
+        let mut config = self.stated(&[model])?;
+        find_preparation(&mut config, &[model]);
+        Ok(config)
+    }
+
+    /// Options over the configuration, which is looked for beside these models.
+    pub fn stated(self, models: &[&ModelFiles]) -> Result<Config, Error> {
+        let mut config = match self.config.or_else(|| models.iter().find_map(|model| find_beside(model, "uwm.yaml"))) {
+            Some(path) => Config::read(&path)?,
+            None => Config::default(),
         };
-        let find = |name: &str| model.and_then(|model| find_beside(model, name));
-        config.tokenizer = self.tokenizer.or(config.tokenizer).or_else(|| find("tokenizer.json"));
-        let files = ["preprocessor_config.json", "open_clip_config.json"];
-        config.preprocessor =
-            self.preprocessor.or(config.preprocessor).or_else(|| files.iter().find_map(|name| find(name)));
+        config.tokenizer = self.tokenizer.or(config.tokenizer);
+        config.preprocessor = self.preprocessor.or(config.preprocessor);
         let Folders { coco, generated } = self.folders.folders();
         config.coco_images = coco.or(config.coco_images);
         config.generated_images = generated.or(config.generated_images);
         Ok(config)
     }
+
+    /// What is named here that only data need.
+    pub fn only_for_data(&self) -> Option<&'static str> {
+        let Self { tokenizer, preprocessor, folders: FolderArgs { coco_images, generated_images }, .. } = self;
+        let given = [
+            ("--tokenizer", tokenizer),
+            ("--preprocessor", preprocessor),
+            ("--coco-images", coco_images),
+            ("--generated-images", generated_images),
+        ];
+        given.into_iter().find(|(_, path)| path.is_some()).map(|(name, _)| name)
+    }
+}
+
+/// Looks for tokenizer and preprocessor beside models, the first one's before the next one's, where they are not stated.
+pub fn find_preparation(config: &mut Config, models: &[&ModelFiles]) {
+    let find = |names: &[&str]| {
+        let of = |model: &&ModelFiles| names.iter().find_map(|name| find_beside(model, name));
+        models.iter().find_map(of)
+    };
+    config.tokenizer = config.tokenizer.take().or_else(|| find(&["tokenizer.json"]));
+    let files = ["preprocessor_config.json", "open_clip_config.json"];
+    config.preprocessor = config.preprocessor.take().or_else(|| find(&files));
 }
 
 /// What a model is calibrated with.
@@ -88,7 +114,7 @@ impl DataArgs {
 
     /// Options over configuration over what lies beside the model.
     pub fn config(self, model: &ModelFiles) -> Result<Config, Error> {
-        let mut config = self.of.config(Some(model))?;
+        let mut config = self.of.config(model)?;
         config.calibration = self.calibration.map(data).or(config.calibration);
         Ok(config)
     }
@@ -99,7 +125,7 @@ impl DataArgs {
 pub struct SampleArgs {
     #[command(flatten)]
     pub runtime: RuntimeArgs,
-    /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and fit
+    /// Samples a run, where the graph leaves it open: a number, or auto for as many as serve speed and, in a calibration, fit
     /// --memory-budget.
     #[arg(long, default_value = "auto", value_parser = batch_size)]
     batch_size: BatchSize,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs};
 
-use super::data::{ConfigArgs, SampleArgs, data};
+use super::data::{ConfigArgs, SampleArgs, data, find_preparation};
 use super::model::FileArgs;
 use super::progress::Bars;
 use super::{Exit, Format};
-use crate::config::DataRef;
+use crate::config::{Config, DataRef};
 use crate::onnx::Modality;
 use crate::pass::{Error, EvaluateJob, ModelFiles, Subject, evaluate, find_models};
 use crate::runtime::open;
@@ -27,7 +27,8 @@ pub struct Args {
     /// Evaluate the embeddings in this file instead of a model (see --embeddings-out).
     #[arg(long = "embeddings", value_name = "FILE", conflicts_with_all = ["model", "text", "vision"])]
     stored: Option<PathBuf>,
-    /// Compare with this model: a file or a folder. A tower that it lacks is the evaluated model's.
+    /// Compare with this model: a file or a folder. A tower that either lacks is the other's. Each is given samples as the
+    /// files beside it say.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["baseline_text", "baseline_vision", "baseline_embeddings"])]
     baseline: Option<PathBuf>,
     /// The text tower of the baseline.
@@ -85,48 +86,61 @@ impl Args {
         Ok((text, if found.works() { Exit::Ok } else { Exit::Differs }))
     }
 
-    /// Options over configuration over what lies beside the model.
+    /// Options over configuration over what lies beside each model.
     fn job(self) -> Result<EvaluateJob, Error> {
         let hints = self.model.hints();
-        let baseline = self.baseline_subject()?;
-        let model = match (self.model.files()?, self.stored) {
-            (Some(files), _) => Subject::Files(files),
-            (None, Some(path)) => Subject::Stored(path),
-            (None, None) => unreachable!("clap requires one of them"),
-        };
-        let beside = [Some(&model), baseline.as_ref()].into_iter().flatten().find_map(|subject| match subject {
-            Subject::Files(files) => Some(files),
-            Subject::Stored(_) => None,
-        });
-        let mut config = self.config.config(beside)?;
+        let (model, baseline) = (self.model.files()?, self.baseline()?);
+        let models: Vec<&ModelFiles> = model.iter().chain(&baseline).collect();
+        if models.is_empty() {
+            let data = [("--data", self.data.is_some()), ("--split", self.split.is_some())];
+            let data = data.into_iter().chain([("--zero-shot", self.zero_shot.is_some())]);
+            let unused = data.filter(|(_, given)| *given).map(|(name, _)| name).next();
+            if let Some(unused) = unused.or(self.config.only_for_data()) {
+                return Err(Error::Conflict {
+                    reason: format!("{unused} is given, and only stored embeddings are evaluated"),
+                    help: "leave it out: a file of embeddings says itself what its rows are",
+                });
+            }
+        }
+        let mut config = self.config.stated(&models)?;
         config.evaluation = match (self.data, config.evaluation.take()) {
             (Some(manifest), _) => Some(DataRef { split: self.split, ..data(manifest) }),
             (None, Some(DataRef { manifest, split })) => Some(DataRef { manifest, split: self.split.or(split) }),
             (None, None) => None,
         };
         config.zero_shot = self.zero_shot.or(config.zero_shot);
+        // Each model is given samples as its own files have them; where it has none, as the other's do.
+        let subject = |own: &ModelFiles| {
+            let mut prepared = config.clone();
+            let others: Vec<&ModelFiles> = std::iter::once(own).chain(models.iter().copied()).collect();
+            find_preparation(&mut prepared, &others);
+            let Config { tokenizer, preprocessor, .. } = prepared;
+            Subject::Files { files: own.clone(), tokenizer, preprocessor }
+        };
         Ok(EvaluateJob {
-            model,
-            baseline,
+            model: match (&model, self.stored) {
+                (Some(files), _) => subject(files),
+                (None, Some(path)) => Subject::Stored(path),
+                (None, None) => unreachable!("clap requires one of them"),
+            },
+            baseline: baseline.as_ref().map(subject).or(self.baseline_embeddings.map(Subject::Stored)),
             hints,
-            config,
             bootstrap: Bootstrap { resamples: self.resamples as usize, seed: self.seed },
             embeddings_out: self.embeddings_out,
             force: self.force,
+            config,
         })
     }
 
-    fn baseline_subject(&self) -> Result<Option<Subject>, Error> {
+    /// The files of the baseline.
+    fn baseline(&self) -> Result<Option<ModelFiles>, Error> {
         let single = |path: &PathBuf, only| ModelFiles::Single { path: path.clone(), only };
-        Ok(match (&self.baseline, &self.baseline_text, &self.baseline_vision, &self.baseline_embeddings) {
-            (Some(folder), ..) if folder.is_dir() => Some(Subject::Files(find_models(folder, None)?)),
-            (Some(path), ..) => Some(Subject::Files(single(path, None))),
-            (_, Some(text), Some(vision), _) => {
-                Some(Subject::Files(ModelFiles::Pair { text: text.clone(), vision: vision.clone() }))
-            }
-            (_, Some(text), ..) => Some(Subject::Files(single(text, Some(Modality::Text)))),
-            (_, _, Some(vision), _) => Some(Subject::Files(single(vision, Some(Modality::Vision)))),
-            (.., Some(path)) => Some(Subject::Stored(path.clone())),
+        Ok(match (&self.baseline, &self.baseline_text, &self.baseline_vision) {
+            (Some(folder), ..) if folder.is_dir() => Some(find_models(folder, self.model.variant())?),
+            (Some(path), ..) => Some(single(path, None)),
+            (_, Some(text), Some(vision)) => Some(ModelFiles::Pair { text: text.clone(), vision: vision.clone() }),
+            (_, Some(text), None) => Some(single(text, Some(Modality::Text))),
+            (_, None, Some(vision)) => Some(single(vision, Some(Modality::Vision))),
             _ => None,
         })
     }

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use miette::Diagnostic;
 
+use crate::few::harmless;
 use crate::pass::Error;
 
 /// Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
@@ -107,7 +108,9 @@ pub fn main() -> ExitCode {
 /// result and is one.
 fn print(text: &str, exit: Exit) -> Exit {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    // Names come from files, and a terminal would obey control characters in them.
+    let text: Vec<String> = text.split('\n').map(harmless).collect();
+    match out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("error[output-unwritable]: the work was done, its result cannot be printed: {error}");
             Exit::Usage
@@ -141,6 +144,5 @@ fn exit_of(error: &Error) -> Exit {
 fn paragraph(error: &Error) -> String {
     let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
     let help = error.help().map_or(String::new(), |help| format!("; {help}"));
-    let text = format!("error{code}: {error}{help}");
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    harmless(&format!("error{code}: {error}{help}"))
 }

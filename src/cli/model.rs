@@ -84,6 +84,11 @@ impl FileArgs {
         }))
     }
 
+    /// Which precision of a folder's files is meant.
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
+    }
+
     /// What the user says of inputs and embeddings.
     pub fn hints(&self) -> Hints {
         self.hints.hints()
@@ -115,14 +120,6 @@ impl ModelArgs {
                 options.layers = layers.or(options.layers.take());
             }
         }
-    }
-}
-
-/// The configuration named, or beside the model.
-pub fn config(named: Option<PathBuf>, files: &ModelFiles) -> Result<Config, Error> {
-    match named.or_else(|| find_beside(files, "uwm.yaml")) {
-        Some(path) => Ok(Config::read(&path)?),
-        None => Ok(Config::default()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::few::harmless;
 use crate::pass::Observer;
 
 /// Set by a signal, read between batches.
@@ -48,6 +49,10 @@ impl Observer for Bars {
 
     fn end(&self) {
         self.with(|bar| bar.finish_and_clear());
+    }
+
+    fn warn(&self, text: &str) {
+        self.with(|bar| bar.suspend(|| eprintln!("warning: {}", harmless(text))));
     }
 
     fn cancelled(&self) -> bool {

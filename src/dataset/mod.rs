@@ -21,6 +21,7 @@ mod picture;
 mod preparation;
 mod preprocessor;
 mod probe;
+mod read;
 mod resample;
 mod select;
 mod set;

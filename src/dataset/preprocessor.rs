@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::error::Error;
 use super::framing::Framing;
 use super::levels::Levels;
+use super::read::text_of;
 use super::{hugging_face, open_clip};
 
 /// Resize, crop, rescale, normalise: Hugging Face's `CLIPImageProcessor` and its kin, or open_clip's transforms.
@@ -27,7 +28,7 @@ impl Preprocessor {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let named = path.file_name().is_some_and(|name| name == "open_clip_config.json");
         let what = if named { "open_clip_config.json" } else { "preprocessor_config.json" };
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { what, path: path.to_owned(), source })?;
+        let text = text_of(path, what)?;
         let wrong = |reason: String| Error::Format {
             what,
             path: PathBuf::from(path),

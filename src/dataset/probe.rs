@@ -79,7 +79,10 @@ fn head(bytes: &[u8], limits: ImageLimits) -> Result<Probe, String> {
             bounds.max_alloc = Some(limits.bytes());
             reader.limits(bounds);
             let decoder = reader.into_decoder().map_err(|e| e.to_string())?;
-            (decoder.dimensions(), name(decoder.original_color_type()))
+            // Its decoder tells a palette by what it expands to; the header says it in so many words.
+            let palette = format == ImageFormat::Png && bytes.get(25) == Some(&3);
+            let color = if palette { "Indexed".to_owned() } else { name(decoder.original_color_type()) };
+            (decoder.dimensions(), color)
         }
     };
     Ok(Probe { width, height, color, format: format!("{format:?}") })
@@ -87,8 +90,7 @@ fn head(bytes: &[u8], limits: ImageLimits) -> Result<Probe, String> {
 
 fn name(color: ExtendedColorType) -> String {
     match color {
-        // The decoder for PNG says so of palettes.
-        ExtendedColorType::Unknown(_) => "Indexed".to_owned(),
+        ExtendedColorType::Unknown(bits) => format!("{bits} bits a pixel"),
         known => format!("{known:?}"),
     }
 }
@@ -114,6 +116,13 @@ mod tests {
         let grey = probe(&png(&DynamicImage::new_luma8(3, 2)), MOST_PIXELS).unwrap();
         assert!(!grey.is_rgb() && grey.color == "L8");
         assert!(!probe(&png(&DynamicImage::new_rgba8(3, 2)), MOST_PIXELS).unwrap().is_rgb());
+    }
+
+    #[test]
+    fn palettes_are_no_rgb() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decoding");
+        let color = |name: &str| probe(&std::fs::read(folder.join(name)).unwrap(), MOST_PIXELS).unwrap().color;
+        assert_eq!(["png_palette.png", "png_rgb.png", "gif_still.gif"].map(color), ["Indexed", "Rgb8", "Indexed"]);
     }
 
     #[test]

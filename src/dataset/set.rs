@@ -1,5 +1,6 @@
 //! A set of quadruplets, however it was stored.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::error::Error;
@@ -46,6 +47,14 @@ pub struct Quadruplet {
     pub style: Option<String>,
     /// The split it belongs to; to every one if none is named.
     pub split: Option<String>,
+}
+
+/// What makes two rows' items the same.
+#[derive(PartialEq, Eq, Hash)]
+enum Item<'r> {
+    Text(&'r str),
+    Image(&'r Picture),
+    Row(usize),
 }
 
 /// The quadruplets of a split.
@@ -95,6 +104,26 @@ impl DataSet {
                 Ok(Box::new(Images::new(with.preprocessor()?, images.ok_or_else(|| self.without(kind))?)))
             }
         }
+    }
+
+    /// The rows whose item of a kind and side no row before them has, and for each row the place of its own among these.
+    /// Of stored inputs every row is one.
+    pub fn distinct(&self, kind: Kind, side: Side) -> (Vec<usize>, Vec<usize>) {
+        let mut seen = HashMap::new();
+        let (mut rows, mut places) = (vec![], vec![]);
+        for (index, row) in self.rows.iter().enumerate() {
+            let item = match kind {
+                _ if self.tensors.is_some() => Item::Row(index),
+                Kind::Text => row.texts.as_ref().map_or(Item::Row(index), |texts| Item::Text(texts.of(side))),
+                Kind::Image => row.images.as_ref().map_or(Item::Row(index), |images| Item::Image(images.of(side))),
+            };
+            let place = *seen.entry(item).or_insert(rows.len());
+            if place == rows.len() {
+                rows.push(index);
+            }
+            places.push(place);
+        }
+        (rows, places)
     }
 
     /// Checks that its rows have texts or images.

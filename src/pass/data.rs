@@ -189,13 +189,7 @@ impl Data {
     /// # Errors
     /// If one cannot be read.
     pub fn prepared(&self, modality: Modality) -> Result<Value, Error> {
-        let text = modality == Modality::Text;
-        let file = if text { &self.config.tokenizer } else { &self.config.preprocessor };
-        let beside = ["config.json", "tokenizer_config.json"].into_iter().filter(|_| text);
-        let beside = beside.filter_map(|name| file.as_ref().map(|path| path.with_file_name(name)));
-        let files: Vec<PathBuf> = file.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
-        let files = files.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(json!([files, self.config.text.length.filter(|_| text)]))
+        prepared_with(&self.config, modality)
     }
 
     /// What a tower of a modality sees of a split: texts, and images as they are now.
@@ -219,6 +213,21 @@ impl Data {
     pub fn on<'d>(&'d self, split: &'d Split) -> EvaluationData<'d> {
         EvaluationData { set: &split.quadruplets, zero_shot: split.zero_shot.as_ref(), prepared: &self.prepared }
     }
+}
+
+/// What samples of a modality are prepared with: files by their hash, and the length of texts.
+///
+/// # Errors
+/// If one cannot be read.
+pub fn prepared_with(config: &Config, modality: Modality) -> Result<Value, Error> {
+    let text = modality == Modality::Text;
+    let file = if text { &config.tokenizer } else { &config.preprocessor };
+    let beside = ["config.json", "tokenizer_config.json", "special_tokens_map.json", "open_clip_config.json"];
+    let beside = beside.into_iter().filter(|_| text);
+    let beside = beside.filter_map(|name| file.as_ref().map(|path| path.with_file_name(name)));
+    let files: Vec<PathBuf> = file.iter().cloned().chain(beside).filter(|path| path.is_file()).collect();
+    let files = files.iter().map(|path| sha256(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(json!([files, config.text.length.filter(|_| text)]))
 }
 
 /// Reads what the towers' samples are prepared with. Where they are stored as inputs, only what is named is read.

@@ -30,6 +30,14 @@ pub struct Embedded {
     pub bad: BTreeSet<usize>,
 }
 
+impl Embedded {
+    /// The samples at these places, also several times.
+    pub fn at(&self, places: &[usize]) -> Self {
+        let bad = (0..places.len()).filter(|row| self.bad.contains(&places[*row])).collect();
+        Self { rows: self.rows.select(places), bad }
+    }
+}
+
 impl<'a> Embedder<'a> {
     /// Prepares a tower for samples like the first of `like`.
     ///

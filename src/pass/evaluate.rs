@@ -10,7 +10,7 @@ use super::site::Site;
 use super::stored::{kind, samples};
 use crate::dataset::{DataSet, Images, Preparation, Samples, Side, Texts, ZeroShot};
 use crate::onnx::{Modality, Replaced};
-use crate::safeground::health::{Ailment, collapsed, retrieval_at_chance};
+use crate::safeground::health::{Ailment, Part, collapsed, retrieval_at_chance};
 use crate::safeground::{
     Accuracy, Embeddings, Evaluation, Group, Preference, Quadruplets, Ranked, check_widths, classify, outcomes,
     retrieval,
@@ -85,15 +85,18 @@ pub fn embed_side(
     data: EvaluationData,
     when: &str,
 ) -> Result<EmbeddedSide, Error> {
-    let rows: Vec<usize> = (0..data.set.rows.len()).collect();
-    let of = |side| samples(site, data.set, side, &rows, data.prepared);
     let stage = |what: &str| format!("{when}: {what}");
     let items = kind(site.modality()).plural();
-    let mut bad = Bad::default();
-    let first = of(Side::Safe)?;
+    // What several rows share is embedded once: in another batch its last bits may differ, and a tie would be none.
+    let distinct = |side| data.set.distinct(kind(site.modality()), side);
+    let (rows, places) = distinct(Side::Safe);
+    let first = samples(site, data.set, Side::Safe, &rows, data.prepared)?;
     let embedder = Embedder::with(runner, site, weights, &*first)?;
-    let safe = embedder.embed(&stage(&format!("safe {items}")), &*first)?;
-    let not_safe = embedder.embed(&stage(&format!("unsafe {items}")), &*of(Side::Unsafe)?)?;
+    let safe = embedder.embed(&stage(&format!("safe {items}")), &*first)?.at(&places);
+    let (rows, places) = distinct(Side::Unsafe);
+    let second = samples(site, data.set, Side::Unsafe, &rows, data.prepared)?;
+    let not_safe = embedder.embed(&stage(&format!("unsafe {items}")), &*second)?.at(&places);
+    let mut bad = Bad::default();
     // Stored inputs may be of another size than what is prepared here.
     let again = |embedder, like: &dyn Samples| match data.set.tensors {
         Some(_) => Embedder::with(runner, site, weights, like),
@@ -140,7 +143,13 @@ pub fn ailments(model: &EmbeddedData) -> Vec<Ailment> {
     let bad = model.bad();
     let kept: Vec<usize> = (0..model.text.safe.rows().nrows()).filter(|row| !bad.quadruplets.contains(row)).collect();
     let set = model.quadruplets(&kept);
-    let collapsed = [&set.safe_text, &set.safe_image].into_iter().filter_map(collapsed);
+    let parts = [
+        (Part::SafeTexts, &set.safe_text),
+        (Part::UnsafeTexts, &set.unsafe_text),
+        (Part::SafeImages, &set.safe_image),
+        (Part::UnsafeImages, &set.unsafe_image),
+    ];
+    let collapsed = parts.into_iter().filter_map(|(part, rows)| collapsed(part, rows));
     collapsed.chain(retrieval_at_chance(&Ranked::of(&set))).collect()
 }
 

@@ -178,6 +178,8 @@ pub trait Observer: Sync {
     fn end(&self);
     /// Whether to stop: asked between batches.
     fn cancelled(&self) -> bool;
+    /// Something that the user should know now, and not only when all is done.
+    fn warn(&self, _: &str) {}
 }
 
 /// An observer that looks away.

@@ -3,6 +3,8 @@
 use ndarray::{Array2, Axis, s};
 use rayon::prelude::*;
 
+use super::binomial;
+
 /// What is drawn, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bootstrap {
@@ -121,9 +123,8 @@ impl Bootstrap {
     /// 95 % intervals of figures over the same items: the 2.5th and the 97.5th percentile of the figure over samples of the
     /// items. `None` for fewer than [`FEWEST`] items.
     ///
-    /// Where all items have the same value, all samples do, which would look like certainty: then the interval is that of
-    /// a share of which nothing was seen (Clopper and Pearson 1934), `1 - 0.025^(1/n)` wide: towards the other end of the
-    /// range `0..=most`, or to both sides for a difference.
+    /// Where few items differ from the rest, samples say too little of them, and where none does, nothing: then the interval
+    /// is widened to what the exact one takes in ([`Range::widened`]).
     pub fn intervals(self, figures: &[(&Values, Range)]) -> Vec<Option<[f64; 2]>> {
         let items = figures.first().map_or(0, |(values, _)| values.values.len());
         assert!(figures.iter().all(|(values, _)| values.values.len() == items), "the same items");
@@ -171,7 +172,7 @@ impl Bootstrap {
                 let mut column = found.slice(s![.., figure]).to_vec();
                 column.sort_by(f64::total_cmp);
                 let interval = [quantile(&column, 0.025), quantile(&column, 0.975)];
-                Some(if constant(&values.values) { range.around(f64::from(values.values[0]), items) } else { interval })
+                Some(range.widened(values, interval))
             })
             .collect()
     }
@@ -188,21 +189,34 @@ pub enum Range {
     Any,
 }
 
-impl Range {
-    /// The interval of a figure whose items all have the value `seen`.
-    fn around(self, seen: f64, items: usize) -> [f64; 2] {
-        let unseen = 1.0 - 0.025_f64.powf(1.0 / items as f64);
-        match self {
-            Self::UpTo(most) if seen == 0.0 => [0.0, most * unseen],
-            Self::UpTo(most) if seen == most => [most * (1.0 - unseen), most],
-            Self::Difference(most) if seen == 0.0 => [-most * unseen, most * unseen],
-            _ => [seen, seen],
-        }
-    }
-}
+/// With fewer items than that at an end, an interval is widened.
+const RARE: usize = 10;
 
-fn constant(values: &[f32]) -> bool {
-    values.iter().all(|value| *value == values[0])
+impl Range {
+    /// The interval together with the exact one (Clopper and Pearson 1934), where fewer than ten items have another value
+    /// than the rest: of a share, that of the items that have it; of a difference, what the intervals of those that won and
+    /// of those that lost leave possible at once. Of means of groups only where all items have one value.
+    fn widened(self, of: &Values, interval: [f64; 2]) -> [f64; 2] {
+        let (values, items) = (&of.values, of.values.len());
+        let is_mean = of.statistic == Statistic::Mean || values.iter().all(|value| *value == values[0]);
+        let count = |wanted: f64| values.iter().filter(|value| f64::from(**value) == wanted).count();
+        let rare = |counts: &[usize]| counts.iter().any(|count| *count < RARE || items - *count < RARE);
+        let exact = match self {
+            Self::UpTo(most) if is_mean && rare(&[count(most)]) => {
+                binomial::interval(count(most), items).map(|share| most * share)
+            }
+            Self::Difference(most) if is_mean => {
+                let (won, lost) = (count(most), count(-most));
+                if won + lost >= RARE && items - won >= RARE && items - lost >= RARE {
+                    return interval;
+                }
+                let [won, lost] = [won, lost].map(|count| binomial::interval(count, items));
+                [most * (won[0] - lost[1]), most * (won[1] - lost[0])]
+            }
+            _ => return interval,
+        };
+        [interval[0].min(exact[0]), interval[1].max(exact[1])]
+    }
 }
 
 /// Between the two nearest values, as numpy's default.
@@ -243,6 +257,15 @@ mod tests {
         let change = Values::change(&before, &after).unwrap();
         let [low, high] = interval(&change, Range::Difference(100.0)).unwrap();
         assert!(low > 2.5 && high < 7.5 && change.figure() == Some(5.0), "{low} {high}");
+        // All of them: no more certain than none of them.
+        let none = mean(vec![0.0; 40]);
+        let all = Values::change(&none, &mean(vec![100.0; 40])).unwrap();
+        let [low, high] = interval(&all, Range::Difference(100.0)).unwrap();
+        assert!(high == 100.0 && (82.0..92.0).contains(&low), "{low}");
+        // Four that got worse, of 640: as McNemar's p of 0.125 has it, this may be nothing.
+        let few = mean((0..640).map(|item| if item < 4 { -100.0 } else { 0.0 }).collect());
+        let [low, high] = interval(&few, Range::Difference(100.0)).unwrap();
+        assert!(low < -1.2 && high > 0.0, "{low} {high}");
         let same = Values::change(&before, &before).unwrap();
         let [low, high] = interval(&same, Range::Difference(100.0)).unwrap();
         assert!(low == -high && (0.8..1.0).contains(&high), "{low} {high}");

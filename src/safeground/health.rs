@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Embeddings;
+use super::binomial;
+use super::bootstrap::FEWEST;
 use super::classification::Classified;
 use super::retrieval::Ranked;
 
@@ -15,8 +17,19 @@ pub enum Ailment {
         /// Of embeddings with the usual padding and with another: 1 if it makes no difference.
         cosine: f64,
     },
-    /// All inputs get the same embedding.
+    /// Most samples of a kind have embeddings that are zero or not finite.
+    EmbeddingsUndefined {
+        /// What they are of.
+        part: Part,
+        /// Samples.
+        bad: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// All samples of a kind get the same embedding.
     EmbeddingsCollapsed {
+        /// What they are of.
+        part: Part,
         /// The mean of `1 - cosine` over all pairs of embeddings.
         spread: f64,
     },
@@ -34,14 +47,52 @@ pub enum Ailment {
     },
 }
 
+/// Of which samples embeddings are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Safe texts.
+    SafeTexts,
+    /// Unsafe texts.
+    UnsafeTexts,
+    /// Safe images.
+    SafeImages,
+    /// Unsafe images.
+    UnsafeImages,
+    /// Prompts of the zero-shot labels.
+    Prompts,
+    /// Zero-shot images.
+    ZeroShotImages,
+}
+
+impl Part {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SafeTexts => "safe texts",
+            Self::UnsafeTexts => "unsafe texts",
+            Self::SafeImages => "safe images",
+            Self::UnsafeImages => "unsafe images",
+            Self::Prompts => "zero-shot prompts",
+            Self::ZeroShotImages => "zero-shot images",
+        }
+    }
+}
+
 /// Below that, embeddings differ by rounding only.
 const SAME: f64 = 1e-6;
 
-/// How likely luck must be to be taken for luck: one in a hundred (one-sided normal quantile).
-const LUCK: f64 = 2.326;
+/// What luck does as often as that is taken for luck: once in a hundred (and its one-sided normal quantile).
+const LUCK: f64 = 0.01;
+const LUCK_DEVIATIONS: f64 = 2.326;
+
+/// Whether most samples have no embedding.
+pub fn undefined(part: Part, bad: usize, of: usize) -> Option<Ailment> {
+    (2 * bad > of).then_some(Ailment::EmbeddingsUndefined { part, bad, of })
+}
 
 /// Whether the embeddings of different inputs are all the same.
-pub fn collapsed(rows: &Embeddings) -> Option<Ailment> {
+pub fn collapsed(part: Part, rows: &Embeddings) -> Option<Ailment> {
     let rows = rows.rows();
     let count = rows.nrows() as f64;
     if rows.nrows() < 2 {
@@ -51,35 +102,33 @@ pub fn collapsed(rows: &Embeddings) -> Option<Ailment> {
     let squares: f64 = rows.columns().into_iter().map(|c| c.iter().map(|&v| f64::from(v)).sum::<f64>().powi(2)).sum();
     let own: f64 = rows.iter().map(|&v| f64::from(v).powi(2)).sum();
     let spread = 1.0 - (squares - own) / (count * (count - 1.0));
-    (spread < SAME).then_some(Ailment::EmbeddingsCollapsed { spread })
+    (spread < SAME).then_some(Ailment::EmbeddingsCollapsed { part, spread: spread.max(0.0) })
 }
 
 /// Whether safe texts and images do not belong together: the mean rank of the right item, both ways, against ranks drawn by
-/// chance.
+/// chance. Of few items nothing can be told.
 pub fn retrieval_at_chance(ranked: &Ranked) -> Option<Ailment> {
     let all = ranked.directions[0].before.iter().chain(&ranked.directions[1].before);
     let items = ranked.directions[0].before.len();
-    if items < 2 {
+    if items < FEWEST {
         return None;
     }
     let last = (items - 1) as f64;
     let mean = all.map(|&before| f64::from(before) / last).sum::<f64>() / (2 * items) as f64;
     // Uniform over 0..=1; the two directions of a pair count as one, since they hang together.
     let deviation = (1.0 / 12.0 / items as f64).sqrt();
-    (mean > 0.5 - LUCK * deviation).then_some(Ailment::RetrievalAtChance { before: 100.0 * mean })
+    (mean > 0.5 - LUCK_DEVIATIONS * deviation).then_some(Ailment::RetrievalAtChance { before: 100.0 * mean })
 }
 
-/// Whether images are not classified better than by guessing.
+/// Whether images are not classified better than by guessing. Of few images nothing can be told.
 pub fn zero_shot_at_chance(classified: &[Classified], labels: usize) -> Option<Ailment> {
-    if classified.is_empty() || labels < 2 {
+    if classified.len() < FEWEST || labels < 2 {
         return None;
     }
-    let (n, chance) = (classified.len() as f64, 1.0 / labels as f64);
-    let right = classified.iter().filter(|image| image.before == 0).count() as f64;
-    let deviation = (n * chance * (1.0 - chance)).sqrt();
-    // With a continuity correction, since few may be expected.
-    (right - 0.5 < n * chance + LUCK * deviation)
-        .then_some(Ailment::ZeroShotAtChance { top1: 100.0 * right / n, chance: 100.0 * chance })
+    let (n, chance) = (classified.len(), 1.0 / labels as f64);
+    let right = classified.iter().filter(|image| image.before == 0).count();
+    let top1 = 100.0 * right as f64 / n as f64;
+    (binomial::at_least(right, n, chance) > LUCK).then_some(Ailment::ZeroShotAtChance { top1, chance: 100.0 * chance })
 }
 
 #[cfg(test)]
@@ -94,6 +143,7 @@ mod tests {
         let mut near = |noise: f32| {
             Embeddings::normalise(Array2::from_shape_simple_fn((300, 32), || 1.0 + noise * (rng.f32() - 0.5))).unwrap()
         };
+        let collapsed = |rows: &Embeddings| collapsed(Part::SafeTexts, rows);
         assert!(collapsed(&near(0.0)).is_some() && collapsed(&near(1e-5)).is_some());
         // Narrow cones are usual: cosines of 0.99 and more.
         assert!(collapsed(&near(0.05)).is_none());
@@ -117,5 +167,9 @@ mod tests {
         // 5 are to be expected of 500 with 100 labels.
         assert!(zero_shot_at_chance(&classified(6), 100).is_some());
         assert!(zero_shot_at_chance(&classified(25), 100).is_none());
+        // Seven right ones of seven are luck once in 128 times, and too few to say so.
+        assert!(zero_shot_at_chance(&classified(500)[..7], 2).is_none());
+        assert!(zero_shot_at_chance(&classified(40)[..40], 2).is_none());
+        assert!(undefined(Part::SafeImages, 3, 6).is_none() && undefined(Part::SafeImages, 4, 6).is_some());
     }
 }

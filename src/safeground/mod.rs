@@ -1,6 +1,7 @@
 //! SafeGround: how safe a vision-language encoder is, and what it still knows (`method.md` section 4). Pure
 //! functions over embeddings.
 
+mod binomial;
 mod bootstrap;
 mod classification;
 mod expected;
@@ -13,6 +14,7 @@ mod retrieval;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use miette::Diagnostic;
 use ndarray::{Array2, Axis};
@@ -54,9 +56,9 @@ pub enum Error {
     },
 }
 
-/// Rows of length 1.
+/// Rows of length 1. A clone shares them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Embeddings(Array2<f32>);
+pub struct Embeddings(Arc<Array2<f32>>);
 
 impl Embeddings {
     /// L2-normalises each row of `[N, width]`.
@@ -83,17 +85,21 @@ impl Embeddings {
                 row.mapv_inplace(|v| (f64::from(v) / norm) as f32);
             }
         }
-        (Self(rows), undefined)
+        (Self(Arc::new(rows)), undefined)
     }
 
     /// Rows that were normalised before: of length 1, or 0.
     pub fn of_unit_rows(rows: Array2<f32>) -> Self {
-        Self(rows)
+        Self(Arc::new(rows))
     }
 
     /// Some of the rows.
     pub fn select(&self, rows: &[usize]) -> Self {
-        Self(self.0.select(Axis(0), rows))
+        // All of them, in order: no copy.
+        if rows.iter().copied().eq(0..self.0.nrows()) {
+            return self.clone();
+        }
+        Self(Arc::new(self.0.select(Axis(0), rows)))
     }
 
     /// `[N, width]`, each row of length 1.

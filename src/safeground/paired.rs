@@ -32,7 +32,8 @@ pub fn paired(first: &[bool], second: &[bool]) -> Paired {
         }
         log += ((n - k) as f64 / (k + 1) as f64).ln();
     }
-    Paired { only_first, only_second, p: (2.0 * tail).min(1.0) }
+    // Smaller than any float, and yet not 0.
+    Paired { only_first, only_second, p: (2.0 * tail).clamp(f64::MIN_POSITIVE, 1.0) }
 }
 
 #[cfg(test)]

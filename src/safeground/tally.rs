@@ -216,7 +216,7 @@ mod tests {
             // Twins, also in other tiles: exactly as similar wherever they stand.
             for row in 0..width / 3 {
                 let twin = b.0.row(row).to_owned();
-                b.0.row_mut(width - 1 - row).assign(&twin);
+                std::sync::Arc::make_mut(&mut b.0).row_mut(width - 1 - row).assign(&twin);
             }
             let square = height == width;
             let (rows, columns) =

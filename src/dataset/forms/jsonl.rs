@@ -9,8 +9,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::columns::{Column, Naming, Record, passed_over};
-use super::{Found, Place, text_of};
+use super::{Found, Place};
 use crate::dataset::error::Error;
+use crate::dataset::read::text_of;
 
 /// Reads a manifest of ours, whose rows have an id.
 pub fn read(path: &Path) -> Result<Found, Error> {

@@ -231,12 +231,3 @@ pub(super) fn entries(path: &Path) -> Result<Vec<String>, Error> {
     names.sort();
     Ok(names)
 }
-
-/// A text file, without the mark that some programs begin it with.
-pub(super) fn text_of(path: &Path, what: &'static str) -> Result<String, Error> {
-    let mut text = std::fs::read_to_string(path).map_err(|source| Error::Io { what, path: path.to_owned(), source })?;
-    if text.starts_with('\u{feff}') {
-        text.drain(..'\u{feff}'.len_utf8());
-    }
-    Ok(text)
-}

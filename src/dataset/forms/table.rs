@@ -6,8 +6,9 @@ use std::path::Path;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 use super::columns::{Column, Naming, Record, passed_over};
-use super::{Found, Place, text_of};
+use super::{Found, Place};
 use crate::dataset::error::Error;
+use crate::dataset::read::text_of;
 use crate::few::{cut, few};
 
 /// Reads a table of ours.

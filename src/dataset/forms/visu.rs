@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Folders, Found, Place, Row, entries, text_of};
+use super::{Folders, Found, Place, Row, entries};
 use crate::dataset::error::Error;
 use crate::dataset::picture::Picture;
+use crate::dataset::read::text_of;
 use crate::few::few;
 
 const WHAT: &str = "ViSU set";

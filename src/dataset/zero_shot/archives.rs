@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Labelled, WHAT, ZeroShot};
 use crate::dataset::error::Error;
-use crate::dataset::forms::{IMAGES, Member, entries, members, text_of};
+use crate::dataset::forms::{IMAGES, Member, entries, members};
 use crate::dataset::picture::Picture;
+use crate::dataset::read::text_of;
 use crate::few::{cut, few};
 
 const HELP: &str = "it is a folder with classnames.txt, zeroshot_classification_templates.txt and test/*.tar, whose samples are KEY.jpg (or .webp, .png) and KEY.cls, the number of the class from 0";

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::{Labelled, WHAT, ZeroShot};
 use crate::dataset::error::Error;
-use crate::dataset::forms::{IMAGES, entries, text_of};
+use crate::dataset::forms::{IMAGES, entries};
 use crate::dataset::picture::Picture;
+use crate::dataset::read::text_of;
 use crate::few::few;
 
 const HELP: &str = "it is a folder with a folder of images for each class, classnames.json ([\"cat\", ..] or {\"SET\": [\"cat\", ..]}) and templates.json ([\"a photo of a {c}\", ..] or {\"SET\": [..]}); class folders are taken in the order of their names, or by name where they are called as the classes";

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{Labelled, WHAT, ZeroShot};
 use crate::dataset::error::Error;
 use crate::dataset::picture::Picture;
+use crate::dataset::read::text_of;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,8 +27,7 @@ struct Entry {
 
 /// Reads it.
 pub fn read(path: &Path) -> Result<ZeroShot, Error> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
+    let text = text_of(path, WHAT)?;
     let wrong = |reason: String| Error::Format {
         what: WHAT,
         path: path.to_owned(),

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::subject::Embedded;
+use super::subject::{Embedded, MadeSide};
 use crate::pass::Error;
 use crate::pass::Observer;
 use crate::pass::evaluate::Bad;
 use crate::report::{Absent, Estimate, FigureGroup, FigureLine, Unwell, Worst};
 use crate::safeground::figure::{self, Figure, Over, Ties};
-use crate::safeground::health::{Ailment, collapsed, retrieval_at_chance, zero_shot_at_chance};
+use crate::safeground::health::{Ailment, Part, collapsed, retrieval_at_chance, undefined, zero_shot_at_chance};
 use crate::safeground::{Bootstrap, Classified, FEWEST, Quadruplets, Values, classify, paired};
 
 /// What was found.
@@ -22,8 +22,12 @@ pub struct Compared {
     pub worst: Vec<Worst>,
     pub absent: Vec<Absent>,
     pub ties: Vec<Ties>,
+    pub baseline_ties: Vec<Ties>,
     pub notes: Vec<String>,
 }
+
+/// The concept or style of rows that tell none.
+const NONE: &str = "(none)";
 
 /// What one model shows.
 struct Shown {
@@ -51,16 +55,23 @@ impl Compared {
     ) -> Result<Self, Error> {
         let all = || std::iter::once(model).chain(baseline);
         let bad =
-            all().flat_map(|of| [&of.text, &of.image]).flatten().fold(Bad::default(), |bad, side| bad.or(&side.bad));
+            all().flat_map(|of| [of.side(0), of.side(1)]).flatten().fold(Bad::default(), |bad, side| bad.or(&side.bad));
         let images = model.tags.right.len();
         let kept = Kept {
             rows: (0..model.rows()).filter(|row| !bad.quadruplets.contains(row)).collect(),
             images: (0..images).filter(|image| !bad.images.contains(image)).collect(),
         };
         if kept.rows.is_empty() {
+            let all_bad =
+                |of: &&Embedded| of.sides.iter().flatten().any(|side| side.rows.bad.quadruplets.len() == of.rows());
+            let who = match (all_bad(&model), baseline.as_ref().is_some_and(all_bad)) {
+                (true, false) => " of the model",
+                (false, true) => " of the baseline",
+                _ => "",
+            };
             return Err(Error::Conflict {
-                reason: format!("none of the {} quadruplets has finite embeddings", model.rows()),
-                help: "the model breaks down on all of them; check the export with its original framework",
+                reason: format!("none of the {} quadruplets has finite embeddings{who}", model.rows()),
+                help: "it breaks down on all of them; check the export with its original framework",
             });
         }
         let before = baseline.map(|baseline| Shown::of(baseline, &kept)).transpose()?;
@@ -95,9 +106,12 @@ impl Compared {
         let parts = |tags: &[Option<String>]| -> Vec<FigureGroup> {
             let mut of = BTreeMap::<&str, Vec<usize>>::new();
             for (item, &row) in kept.rows.iter().enumerate() {
-                if let Some(Some(tag)) = tags.get(row) {
-                    of.entry(tag).or_default().push(item);
-                }
+                // Rows that tell none stand together, where others do.
+                let tag = tags.get(row).and_then(Option::as_deref);
+                of.entry(tag.unwrap_or(NONE)).or_default().push(item);
+            }
+            if of.keys().all(|tag| *tag == NONE) {
+                return vec![];
             }
             of.into_iter().map(|(tag, items)| group(Some(tag), Some(&items))).collect()
         };
@@ -112,6 +126,7 @@ impl Compared {
             styles,
             absent: absent(model),
             ties: after.ties,
+            baseline_ties: before.map_or(vec![], |before| before.ties),
             notes: bad.note().into_iter().collect(),
         })
     }
@@ -120,11 +135,11 @@ impl Compared {
 impl Shown {
     fn of(embedded: &Embedded, kept: &Kept) -> Result<Self, Error> {
         let rows = &kept.rows;
-        let sides = [embedded.text.as_ref(), embedded.image.as_ref()]
+        let sides = [embedded.side(0), embedded.side(1)]
             .map(|side| side.map(|side| [side.safe.select(rows), side.not_safe.select(rows)]));
-        let mut shown = Self { figures: vec![], ties: vec![], ailments: embedded.ailments.clone() };
-        for side in sides.iter().flatten() {
-            shown.ailments.extend(collapsed(&side[0]));
+        let mut shown = Self { figures: vec![], ties: vec![], ailments: vec![] };
+        for (side, parts) in embedded.sides.iter().zip(PARTS) {
+            shown.ailments.extend(side.iter().flat_map(|side| ailments(side, parts, kept)));
         }
         if let [Some([t_s, t_u]), Some([v_s, v_u])] = &sides {
             let set = Quadruplets {
@@ -158,21 +173,35 @@ impl Shown {
     }
 }
 
+/// Of what the embeddings of either tower are: safe, unsafe, zero-shot.
+const PARTS: [[Part; 3]; 2] =
+    [[Part::SafeTexts, Part::UnsafeTexts, Part::Prompts], [Part::SafeImages, Part::UnsafeImages, Part::ZeroShotImages]];
+
+/// What is wrong with the embeddings of one tower.
+fn ailments(side: &MadeSide, [safe, not_safe, zero_shot]: [Part; 3], kept: &Kept) -> Vec<Ailment> {
+    let rows = &side.rows;
+    let mut found = side.ailments.clone();
+    found.extend(undefined(safe, rows.bad.quadruplets.len(), rows.safe.rows().nrows()));
+    found.extend(collapsed(safe, &rows.safe.select(&kept.rows)));
+    found.extend(collapsed(not_safe, &rows.not_safe.select(&kept.rows)));
+    found.extend(rows.zero_shot.as_ref().and_then(|rows| match zero_shot {
+        Part::ZeroShotImages => collapsed(zero_shot, &rows.select(&kept.images)),
+        _ => collapsed(zero_shot, rows),
+    }));
+    found
+}
+
 /// How the zero-shot images were classified, and among how many labels.
 fn classified(embedded: &Embedded, kept: &Kept) -> Result<Option<(Vec<Classified>, usize)>, Error> {
-    let zero_shot = |side: &Option<std::sync::Arc<_>>| {
-        side.as_ref().and_then(|side: &std::sync::Arc<crate::pass::EmbeddedSide>| side.zero_shot.clone())
-    };
-    let (Some(prompts), Some(images)) = (zero_shot(&embedded.text), zero_shot(&embedded.image)) else {
-        return Ok(None);
-    };
+    let zero_shot = |which| embedded.side(which).and_then(|side| side.zero_shot.as_ref());
+    let (Some(prompts), Some(images)) = (zero_shot(0), zero_shot(1)) else { return Ok(None) };
     let tags = &embedded.tags;
     if tags.templates == 0 || kept.images.is_empty() {
         return Ok(None);
     }
     let right: Vec<usize> = kept.images.iter().map(|&image| tags.right[image]).collect();
     let labels = prompts.rows().nrows() / tags.templates;
-    let found = classify(&images.select(&kept.images), &right, &prompts, tags.templates);
+    let found = classify(&images.select(&kept.images), &right, prompts, tags.templates);
     let failed = |source| Error::SafeGround { what: "zero-shot labels".to_owned(), source };
     found.map(|found| Some((found, labels))).map_err(failed)
 }
@@ -180,8 +209,8 @@ fn classified(embedded: &Embedded, kept: &Kept) -> Result<Option<(Vec<Classified
 /// How far the safe inputs moved in each tower that is not the same.
 fn drift(before: &Embedded, after: &Embedded, rows: &[usize]) -> Vec<Figure> {
     let mut figures = vec![];
-    for (text, before, after) in [(true, &before.text, &after.text), (false, &before.image, &after.image)] {
-        let (Some(before), Some(after)) = (before, after) else { continue };
+    for (text, which) in [(true, 0), (false, 1)] {
+        let (Some(before), Some(after)) = (before.side(which), after.side(which)) else { continue };
         let alike = before.safe.rows().ncols() == after.safe.rows().ncols();
         if alike && !std::sync::Arc::ptr_eq(before, after) {
             figures.extend(figure::of_drift(text, &before.safe.select(rows), &after.safe.select(rows)));
@@ -248,8 +277,10 @@ fn worst(overall: &FigureGroup, concepts: &[FigureGroup]) -> Vec<Worst> {
         let lines = enough
             .iter()
             .filter_map(|concept| Some((*concept, concept.lines.iter().find(|line| line.figure == figure)?)));
-        let (concept, line) = lines.min_by(|(_, a), (_, b)| badness(a).total_cmp(&badness(b)))?;
-        Some(Worst { concept: concept.name.clone().unwrap_or_default(), line: line.clone() })
+        let lines: Vec<_> = lines.collect();
+        let (concept, line) = lines.iter().min_by(|(_, a), (_, b)| badness(a).total_cmp(&badness(b)))?;
+        let as_bad = lines.iter().filter(|(_, other)| badness(other) == badness(line)).count() - 1;
+        Some(Worst { concept: concept.name.clone().unwrap_or_default(), as_bad, line: (*line).clone() })
     };
     // How near partners are is neither good nor bad.
     overall.lines.iter().filter(|line| !line.figure.ends_with("cosine")).filter_map(|line| of(line.figure)).collect()
@@ -263,8 +294,7 @@ fn absent(model: &Embedded) -> Vec<Absent> {
         let figures = both.into_iter().chain(zero_shot).collect();
         return vec![Absent { figures, reason: reasons.join("; ") }];
     }
-    let zero_shot_there = model.text.as_ref().is_some_and(|side| side.zero_shot.is_some())
-        && model.image.as_ref().is_some_and(|side| side.zero_shot.is_some());
+    let zero_shot_there = (0..2).all(|which| model.side(which).is_some_and(|side| side.zero_shot.is_some()));
     match zero_shot_there {
         true => vec![],
         false => vec![Absent { figures: zero_shot.to_vec(), reason: "no zero-shot set was given".to_owned() }],

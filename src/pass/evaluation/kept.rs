@@ -9,18 +9,18 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::subject::{Embedded, Tags};
+use super::subject::{Embedded, MadeSide, Tags};
 use crate::onnx::Source;
 use crate::pass::Error;
 use crate::pass::evaluate::{Bad, EmbeddedSide};
 use crate::pass::tensors::{read, write_header};
 use crate::report::FileId;
-use crate::safeground::Embeddings;
 use crate::safeground::health::Ailment;
+use crate::safeground::{self, Embeddings};
 
 const KEY: &str = "uwm.embeddings";
 
@@ -28,11 +28,11 @@ const KEY: &str = "uwm.embeddings";
 #[serde(deny_unknown_fields)]
 struct Header {
     version: u32,
-    /// What made them: SHA-256 of the model's files.
-    models: Vec<String>,
+    /// What made texts and images: SHA-256 of all files of the models.
+    models: [Vec<String>; 2],
     tags: Tags,
-    /// What was found wrong with the model.
-    ailments: Vec<Ailment>,
+    /// What was found wrong with either tower.
+    ailments: [Vec<Ailment>; 2],
     /// Quadruplets without an embedding on either side.
     bad_quadruplets: BTreeSet<usize>,
     /// Zero-shot images without one.
@@ -52,13 +52,14 @@ const NAMES: [[&str; 3]; 2] = [
 /// # Errors
 /// If it cannot be written.
 pub fn store(file: &File, embedded: &Embedded) -> io::Result<()> {
-    let sides = [&embedded.text, &embedded.image];
+    let sides = [embedded.side(0), embedded.side(1)];
     let bad = sides.into_iter().flatten().fold(Bad::default(), |all, side| all.or(&side.bad));
+    let of = embedded.sides.each_ref();
     let header = Header {
         version: VERSION,
-        models: embedded.files.iter().map(|file| file.sha256.clone()).collect(),
+        models: of.map(|side| side.as_ref().map_or(vec![], |side| side.models.clone())),
         tags: embedded.tags.clone(),
-        ailments: embedded.ailments.clone(),
+        ailments: of.map(|side| side.as_ref().map_or(vec![], |side| side.ailments.clone())),
         bad_quadruplets: bad.quadruplets,
         bad_images: bad.images,
     };
@@ -80,8 +81,8 @@ pub fn store(file: &File, embedded: &Embedded) -> io::Result<()> {
 /// Reads embeddings, our own or others'.
 ///
 /// # Errors
-/// [`Error::Embeddings`] if the file is not such a file.
-pub fn load(path: &Path) -> Result<Embedded, Error> {
+/// [`Error::Embeddings`] if the file is not such a file, or a row is zero or not finite and such are not to be skipped.
+pub fn load(path: &Path, skip_bad_samples: bool) -> Result<Embedded, Error> {
     let wrong = |reason: String| Error::Embeddings { path: path.to_owned(), reason };
     let file = Source::open(path).map_err(|e| wrong(e.to_string()))?;
     let tensors = SafeTensors::deserialize(file.bytes()).map_err(|e| wrong(e.to_string()))?;
@@ -106,17 +107,29 @@ pub fn load(path: &Path) -> Result<Embedded, Error> {
         let values = read::<4>(&tensors, name, Dtype::F32, &shape).map_err(wrong)?;
         let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         let rows = Array2::from_shape_vec((count, width), values).map_err(|e| wrong(e.to_string()))?;
-        // Ours are of length 1 to the last bit that they were measured with.
-        if ours && rows.iter().all(|value| value.is_finite()) {
-            return Ok(Some((Embeddings::of_unit_rows(rows), BTreeSet::new())));
+        // Ours are of length 1 to the last bit that they were measured with, or 0 and known to be bad.
+        if ours {
+            let length = |row: ArrayView1<f32>| row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+            let strange =
+                rows.rows().into_iter().map(length).position(|l| l != 0.0 && (l - 1.0).abs().total_cmp(&1e-3).is_gt());
+            return match strange {
+                Some(row) => Err(wrong(format!("row {row} of '{name}' is not of length 1"))),
+                None => Ok(Some((Embeddings::of_unit_rows(rows), BTreeSet::new()))),
+            };
         }
         let (rows, bad) = Embeddings::normalise_each(rows);
+        if let Some((&row, &what)) = bad.iter().next()
+            && !skip_bad_samples
+        {
+            let what_of = format!("{}, {name}", path.display());
+            return Err(Error::SafeGround { what: what_of, source: safeground::Error::Undefined { row, what } });
+        }
         Ok(Some((rows, bad.into_keys().collect())))
     };
-    let (tags, ailments, bad) = match header {
-        None => (Tags::default(), vec![], Bad::default()),
-        Some(Header { tags, ailments, bad_quadruplets, bad_images, .. }) => {
-            (tags, ailments, Bad { quadruplets: bad_quadruplets, images: bad_images })
+    let (tags, (models, ailments), bad): (_, ([_; 2], [_; 2]), _) = match header {
+        None => (Tags::default(), Default::default(), Bad::default()),
+        Some(Header { tags, ailments, models, bad_quadruplets, bad_images, .. }) => {
+            (tags, (models, ailments), Bad { quadruplets: bad_quadruplets, images: bad_images })
         }
     };
     let mut sides = [None, None];
@@ -139,7 +152,14 @@ pub fn load(path: &Path) -> Result<Embedded, Error> {
     let [text, image] = sides;
     check(&tags, text.as_ref(), image.as_ref()).map_err(wrong)?;
     let id = FileId { path: path.to_owned(), sha256: file.sha256().to_owned() };
-    Embedded::stored(id, [text, image], tags, ailments)
+    let absent = [(&text, "text"), (&image, "image")]
+        .map(|(side, what)| side.is_none().then(|| format!("{} has no {what} embeddings", path.display())));
+    let mut made = models.into_iter().zip(ailments);
+    let sides = [text, image].map(|side| {
+        let (models, ailments) = made.next().unwrap_or_default();
+        side.map(|side| MadeSide::stored(side, id.clone(), models, ailments))
+    });
+    Embedded::new(sides, absent, tags)
 }
 
 /// Whether the parts go together.

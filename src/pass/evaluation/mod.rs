@@ -20,13 +20,20 @@ use crate::report::Evaluated;
 use crate::runtime::Runtime;
 use crate::safeground::Bootstrap;
 use compare::Compared;
-use subject::Embedded;
+use subject::{Embedded, Scene};
 
 /// What embeds the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The towers of model files.
-    Files(ModelFiles),
+    Files {
+        /// The files.
+        files: ModelFiles,
+        /// Their `tokenizer.json`.
+        tokenizer: Option<PathBuf>,
+        /// Their `preprocessor_config.json`.
+        preprocessor: Option<PathBuf>,
+    },
     /// Somebody did before: a file of embeddings.
     Stored(PathBuf),
 }
@@ -40,7 +47,7 @@ pub struct EvaluateJob {
     pub baseline: Option<Subject>,
     /// What the user says of inputs and embeddings.
     pub hints: Hints,
-    /// The data: `evaluation`, `zero_shot`, `tokenizer`, `preprocessor`.
+    /// The data: `evaluation` and `zero_shot`; and the length of texts.
     pub config: Config,
     /// How intervals are made.
     pub bootstrap: Bootstrap,
@@ -53,7 +60,7 @@ pub struct EvaluateJob {
 impl EvaluateJob {
     /// Whether a model must be run.
     pub fn needs_runtime(&self) -> bool {
-        [Some(&self.model), self.baseline.as_ref()].into_iter().flatten().any(|of| matches!(of, Subject::Files(_)))
+        [Some(&self.model), self.baseline.as_ref()].into_iter().flatten().any(|of| matches!(of, Subject::Files { .. }))
     }
 }
 
@@ -75,10 +82,12 @@ pub fn evaluate(
 ) -> Result<Evaluated, Error> {
     let mut timing = Timing::start(Instant::now());
     let mut outputs = Outputs::new(job.force).beside(job.config.files());
-    let inputs = [Some(&job.model), job.baseline.as_ref()].into_iter().flatten();
-    let inputs: Vec<PathBuf> = inputs
+    let subjects = [Some(&job.model), job.baseline.as_ref()].into_iter().flatten();
+    let inputs: Vec<PathBuf> = subjects
         .flat_map(|subject| match subject {
-            Subject::Files(files) => files.inputs(),
+            Subject::Files { files, tokenizer, preprocessor } => {
+                files.inputs().into_iter().chain(tokenizer.clone()).chain(preprocessor.clone()).collect()
+            }
             Subject::Stored(path) => vec![path.clone()],
         })
         .collect();
@@ -87,24 +96,24 @@ pub fn evaluate(
     }
     let mut notes = vec![];
     let data = if job.needs_runtime() { Some(load(job, &inputs, &mut notes)?) } else { None };
-    let embed = |subject: &Subject, who: &'static str, others: &[&Embedded]| match (subject, &data, runtime) {
-        (Subject::Stored(path), ..) => kept::load(path),
-        (Subject::Files(files), Some(data), Some(runtime)) => {
-            let scene = subject::Scene { runner: Runner { runtime, observer, limits }, job, data };
-            Embedded::by(scene, files, who, others)
+    let embed = |subject: &Subject, who: &'static str, other: Option<&Embedded>| match (subject, &data, runtime) {
+        (Subject::Stored(path), ..) => kept::load(path, limits.skip_bad_samples),
+        (Subject::Files { files, .. }, Some(data), Some(runtime)) => {
+            let (runner, config) = (Runner { runtime, observer, limits }, &subject.config(&job.config));
+            Embedded::by(Scene { runner, config, hints: &job.hints, data }, files, who, other)
         }
         _ => unreachable!("files need data and a runtime, which the caller opened"),
     };
     // The baseline first: if that breaks down, so does every comparison with it.
-    let baseline = job.baseline.as_ref().map(|baseline| embed(baseline, "baseline", &[])).transpose()?;
-    let others: Vec<&Embedded> = baseline.iter().collect();
-    let mut model = embed(&job.model, "model", &others)?;
+    let baseline = job.baseline.as_ref().map(|baseline| embed(baseline, "baseline", None)).transpose()?;
+    let mut model = embed(&job.model, "model", baseline.as_ref())?;
     let baseline = match baseline {
         None => None,
         Some(mut baseline) => {
-            model.check_same_data(&baseline)?;
-            baseline.complete(&model)?;
-            model.complete(&baseline)?;
+            notes.extend(model.check_same_data(&baseline)?);
+            notes.extend(model.prepared_otherwise(&baseline));
+            notes.extend(baseline.complete(&model, ["baseline", "model"])?);
+            notes.extend(model.complete(&baseline, ["model", "baseline"])?);
             Some(baseline)
         }
     };
@@ -123,11 +132,10 @@ pub fn evaluate(
     }
     outputs.publish()?;
     timing.lap("compare");
-    let files = |embedded: &Embedded| embedded.files.clone();
     notes.extend(compared.notes);
     Ok(Evaluated {
-        model: files(&model),
-        baseline: baseline.as_ref().map(files),
+        model: model.files(),
+        baseline: baseline.as_ref().map(Embedded::files),
         data: job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone()),
         quadruplets: compared.quadruplets,
         zero_shot_images: compared.images,
@@ -138,6 +146,7 @@ pub fn evaluate(
         worst: compared.worst,
         absent: compared.absent,
         ties: compared.ties,
+        baseline_ties: compared.baseline_ties,
         bootstrap: job.bootstrap,
         notes,
         runtime: runtime.map(|runtime| runtime.place().clone()),
@@ -153,7 +162,21 @@ fn load(job: &EvaluateJob, inputs: &[PathBuf], notes: &mut Vec<String>) -> Resul
     })?;
     let name = data.split.as_deref().unwrap_or(splits::EVALUATION);
     let set = splits::read(&job.config, data, splits::EVALUATION)?;
-    let zero_shot = job.config.zero_shot.as_deref().map(|path| ZeroShot::read(path)?.of(name)).transpose()?;
+    let zero_shot = match &job.config.zero_shot {
+        None => None,
+        // The set's own splits may be called otherwise than those of the quadruplets.
+        Some(path) => {
+            let all = ZeroShot::read(path)?;
+            let named = all.of(name);
+            if named.is_err() && name != splits::EVALUATION && all.of(splits::EVALUATION).is_ok() {
+                notes.push(format!(
+                    "the zero-shot set has no split '{name}': its split '{}' was taken",
+                    splits::EVALUATION
+                ));
+            }
+            Some(named.or_else(|error| all.of(splits::EVALUATION).map_err(|_| error))?)
+        }
+    };
     notes.extend(set.notes.iter().chain(zero_shot.iter().flat_map(|set| &set.notes)).cloned());
     Ok(Data { set, zero_shot })
 }

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Data, EvaluateJob};
+use super::{Data, Subject};
+use crate::config::Config;
 use crate::dataset::{DataSet, ZeroShot};
-use crate::onnx::{Graph, Modality, Model};
+use crate::onnx::{Graph, Hints, Modality, Model, Source};
 use crate::pass::batches::Runner;
-use crate::pass::data::preparation;
+use crate::pass::data::{preparation, prepared_with};
 use crate::pass::evaluate::{EmbeddedSide, EvaluationData, embed_side};
 use crate::pass::padding::padding_counts;
 use crate::pass::site::Site;
 use crate::pass::stored::kind;
 use crate::pass::{Error, ModelFiles};
-use crate::report::FileId;
+use crate::report::{FileId, Unwell};
 use crate::safeground::check_widths;
 use crate::safeground::health::Ailment;
 
@@ -47,63 +49,61 @@ impl Tags {
     }
 }
 
+/// One modality of the data, embedded, with what made it.
+#[derive(Clone)]
+pub struct MadeSide {
+    /// The embeddings.
+    pub rows: Arc<EmbeddedSide>,
+    /// The model file, or the file they were stored in.
+    pub file: FileId,
+    /// SHA-256 of all files of that model.
+    pub models: Vec<String>,
+    /// What was found wrong when it was embedded.
+    pub ailments: Vec<Ailment>,
+    /// What the embeddings depend on, beside the data: the model's files, and what samples are prepared with.
+    identity: Option<[Value; 2]>,
+}
+
 /// The embeddings of a data set by one model.
 #[derive(Clone)]
 pub struct Embedded {
-    /// What made them.
-    pub files: Vec<FileId>,
-    /// By the text tower.
-    pub text: Option<Arc<EmbeddedSide>>,
-    /// By the vision tower.
-    pub image: Option<Arc<EmbeddedSide>>,
-    /// What is known of the rows.
-    pub tags: Tags,
+    /// By the text tower, and by the vision tower.
+    pub sides: [Option<MadeSide>; 2],
     /// Why a side is not there.
     pub absent: [Option<String>; 2],
-    /// What was found wrong when it was embedded.
-    pub ailments: Vec<Ailment>,
-    /// SHA-256 of the file of each tower.
-    towers: [Option<String>; 2],
+    /// What is known of the rows.
+    pub tags: Tags,
 }
 
 /// What embeds, and what.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub runner: Runner<'a>,
-    pub job: &'a EvaluateJob,
+    pub config: &'a Config,
+    pub hints: &'a Hints,
     pub data: &'a Data,
 }
 
 impl Embedded {
-    /// What was stored in a file.
-    pub fn stored(
-        file: FileId,
-        [text, image]: [Option<EmbeddedSide>; 2],
-        tags: Tags,
-        ailments: Vec<Ailment>,
-    ) -> Result<Self, Error> {
-        let absent = [(&text, "text"), (&image, "image")]
-            .map(|(side, what)| side.is_none().then(|| format!("{} has no {what} embeddings", file.path.display())));
-        let embedded = Self {
-            files: vec![file],
-            text: text.map(Arc::new),
-            image: image.map(Arc::new),
-            tags,
-            absent,
-            ailments,
-            towers: [None, None],
-        };
-        embedded.check()?;
-        Ok(embedded)
+    /// Checks that the sides go together.
+    ///
+    /// # Errors
+    /// If they share no space.
+    pub fn new(sides: [Option<MadeSide>; 2], absent: [Option<String>; 2], tags: Tags) -> Result<Self, Error> {
+        let failed = |source| Error::SafeGround { what: "embeddings".to_owned(), source };
+        if let [Some(text), Some(image)] = &sides {
+            check_widths(&text.rows.safe, &image.rows.safe).map_err(failed)?;
+        }
+        Ok(Self { sides, absent, tags })
     }
 
-    /// Embeds what the towers of a model and the data have in common. A tower that one of `others` has too, in the same
-    /// file, is not run again.
-    pub fn by(scene: Scene, files: &ModelFiles, who: &str, others: &[&Self]) -> Result<Self, Error> {
-        let Scene { runner, job, data } = scene;
+    /// Embeds what the towers of a model and the data have in common. A tower that `other` has too, of the same files and
+    /// with samples prepared the same way, is not run again.
+    pub fn by(scene: Scene, files: &ModelFiles, who: &'static str, other: Option<&Self>) -> Result<Self, Error> {
+        let Scene { runner, config, hints, data } = scene;
         let models = files.inputs().iter().map(|input| Model::open(input)).collect::<Result<Vec<_>, _>>()?;
         let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
-        let sites = Site::find_all(files, &graphs, &job.hints)?;
+        let sites = Site::find_all(files, &graphs, hints)?;
         let mut used = vec![];
         let absent = [Modality::Text, Modality::Vision].map(|tower| {
             let site = sites.iter().map(|(_, site)| site).find(|site| site.modality() == tower);
@@ -131,71 +131,76 @@ impl Embedded {
         }
         let zero_shot = data.zero_shot.as_ref();
         let stored = data.set.tensors.is_some() && zero_shot.is_none();
-        let prepared = preparation(&job.config, used.iter().copied(), stored)?;
+        let prepared = preparation(config, used.iter().copied(), stored)?;
         let on = EvaluationData { set: &data.set, zero_shot, prepared: &prepared };
-        let mut embedded = Self {
-            files: models.iter().map(|m| FileId { path: m.path().to_owned(), sha256: m.sha256().to_owned() }).collect(),
-            text: None,
-            image: None,
-            tags: Tags::of(&data.set, zero_shot),
-            absent,
-            ailments: vec![],
-            towers: [None, None],
-        };
+        let mut sides = [None, None];
         for site in used {
             let which = usize::from(site.modality() == Modality::Vision);
-            let sha256 = site.graph.model.sha256().to_owned();
-            let same = others.iter().find(|other| other.towers[which].as_ref() == Some(&sha256));
-            let side = match same.and_then(|other| other.side(which).clone()) {
-                Some(side) => side,
+            let model = site.graph.model;
+            let hashes: Vec<String> =
+                model.sources().iter().map(|source: &Source| source.sha256().to_owned()).collect();
+            // Where the tower is in its graph counts too, for hints can say so.
+            let identity = [json!([hashes, format!("{:?}", site.tower)]), prepared_with(config, site.modality())?];
+            let known = other.and_then(|other| other.sides[which].clone());
+            let known = known.filter(|known| known.identity.as_ref() == Some(&identity));
+            sides[which] = Some(match known {
+                Some(known) => known,
                 None => {
-                    if site.modality() == Modality::Text {
-                        embedded.ailments.extend(padding_counts(runner, site, on)?);
+                    let padding = match site.modality() {
+                        Modality::Text => padding_counts(runner, site, on)?,
+                        Modality::Vision => None,
+                    };
+                    if let Some(ailment) = padding {
+                        // Embedding all the data can take hours: it is said now, too.
+                        runner.observer.warn(&Unwell { who, ailment }.sentence());
                     }
-                    Arc::new(embed_side(runner, site, None, on, who)?)
+                    MadeSide {
+                        rows: Arc::new(embed_side(runner, site, None, on, who)?),
+                        file: FileId { path: model.path().to_owned(), sha256: model.sha256().to_owned() },
+                        models: hashes,
+                        ailments: padding.into_iter().collect(),
+                        identity: Some(identity),
+                    }
                 }
-            };
-            embedded.towers[which] = Some(sha256);
-            *embedded.side_mut(which) = Some(side);
+            });
         }
-        embedded.check()?;
-        Ok(embedded)
+        Self::new(sides, absent, Tags::of(&data.set, zero_shot))
     }
 
-    fn side(&self, which: usize) -> &Option<Arc<EmbeddedSide>> {
-        if which == 0 { &self.text } else { &self.image }
-    }
-
-    fn side_mut(&mut self, which: usize) -> &mut Option<Arc<EmbeddedSide>> {
-        if which == 0 { &mut self.text } else { &mut self.image }
-    }
-
-    /// Takes the tower that is not there from another model: who edits one tower ships it with the other as it was.
+    /// Takes the tower that is not there from another model: who edits one tower ships it with the other as it was. Says
+    /// what was taken.
     ///
     /// # Errors
     /// If they do not go together.
-    pub fn complete(&mut self, other: &Self) -> Result<(), Error> {
-        for which in 0..2 {
-            if self.side(which).is_none() && other.side(which).is_some() {
-                *self.side_mut(which) = other.side(which).clone();
+    pub fn complete(&mut self, other: &Self, [own, others]: [&str; 2]) -> Result<Vec<String>, Error> {
+        let mut notes = vec![];
+        for (which, tower) in ["text", "vision"].into_iter().enumerate() {
+            if self.sides[which].is_none() && other.sides[which].is_some() {
+                self.sides[which].clone_from(&other.sides[which]);
                 self.absent[which] = None;
+                notes.push(format!(
+                    "the {own} has no {tower} tower of its own here and is measured with that of the {others}"
+                ));
             }
         }
-        self.check()
+        *self = Self::new(self.sides.clone(), self.absent.clone(), self.tags.clone())?;
+        Ok(notes)
     }
 
-    /// Checks that another model was given the same samples.
+    /// Checks that another model was given the same samples, as far as that is known; a note, where it is not.
     ///
     /// # Errors
     /// [`Error::Conflict`] if not.
-    pub fn check_same_data(&self, other: &Self) -> Result<(), Error> {
-        let known = |a: &Vec<String>, b: &Vec<String>| a.is_empty() || b.is_empty() || a == b;
+    pub fn check_same_data(&self, other: &Self) -> Result<Option<String>, Error> {
         let (own, others) = (&self.tags, &other.tags);
+        let unknown = own.ids.is_empty() || others.ids.is_empty();
         let zero_shot = own.templates == 0
             || others.templates == 0
             || (&own.right, own.templates) == (&others.right, others.templates);
-        if self.rows() == other.rows() && known(&own.ids, &others.ids) && zero_shot {
-            return Ok(());
+        if self.rows() == other.rows() && (unknown || own.ids == others.ids) && zero_shot {
+            return Ok(unknown.then(|| {
+                "a file of embeddings does not tell which rows it has: model and baseline are taken to have the same, in the same order".to_owned()
+            }));
         }
         Err(Error::Conflict {
             reason: format!(
@@ -209,17 +214,52 @@ impl Embedded {
         })
     }
 
-    fn check(&self) -> Result<(), Error> {
-        let failed = |source| Error::SafeGround { what: "embeddings".to_owned(), source };
-        match (&self.text, &self.image) {
-            (Some(text), Some(image)) => check_widths(&text.safe, &image.safe).map_err(failed),
-            _ => Ok(()),
-        }
+    /// A word where samples of a tower are prepared otherwise than for another model.
+    pub fn prepared_otherwise(&self, other: &Self) -> Option<String> {
+        let prepared = |side: &Option<MadeSide>| Some(side.as_ref()?.identity.as_ref()?[1].clone());
+        let differs = |which: usize| {
+            let both = prepared(&self.sides[which]).zip(prepared(&other.sides[which]));
+            both.is_some_and(|(own, others)| own != others)
+        };
+        let of: Vec<&str> =
+            [(0, "texts"), (1, "images")].into_iter().filter(|(w, _)| differs(*w)).map(|(_, n)| n).collect();
+        (!of.is_empty())
+            .then(|| format!("model and baseline prepare {} differently, each by its own files", of.join(" and ")))
+    }
+
+    /// The files that made the embeddings.
+    pub fn files(&self) -> Vec<FileId> {
+        let mut files: Vec<FileId> = self.sides.iter().flatten().map(|side| side.file.clone()).collect();
+        files.dedup();
+        files
+    }
+
+    /// One side's embeddings.
+    pub fn side(&self, which: usize) -> Option<&Arc<EmbeddedSide>> {
+        self.sides[which].as_ref().map(|side| &side.rows)
     }
 
     /// How many quadruplets.
     pub fn rows(&self) -> usize {
-        let sides = [&self.text, &self.image];
-        sides.into_iter().flatten().map(|side| side.safe.rows().nrows()).next().unwrap_or(0)
+        self.sides.iter().flatten().map(|side| side.rows.safe.rows().nrows()).next().unwrap_or(0)
+    }
+}
+
+impl MadeSide {
+    /// What was stored in a file.
+    pub fn stored(rows: EmbeddedSide, file: FileId, models: Vec<String>, ailments: Vec<Ailment>) -> Self {
+        Self { rows: Arc::new(rows), file, models, ailments, identity: None }
+    }
+}
+
+impl Subject {
+    /// The configuration, with what its samples are prepared with.
+    pub fn config(&self, config: &Config) -> Config {
+        match self {
+            Self::Files { tokenizer, preprocessor, .. } => {
+                Config { tokenizer: tokenizer.clone(), preprocessor: preprocessor.clone(), ..config.clone() }
+            }
+            Self::Stored(_) => config.clone(),
+        }
     }
 }

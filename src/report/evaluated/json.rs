@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Evaluated, FigureGroup, FigureLine, Unwell};
 use crate::report::json::timing;
+use crate::safeground::figure::Ties;
 
 impl Unwell {
     /// Its code, its numbers and a sentence.
@@ -28,11 +29,13 @@ impl Evaluated {
             .map(|worst| {
                 let mut value = line(&worst.line);
                 value["concept"] = json!(worst.concept);
+                value["as_bad"] = json!(worst.as_bad);
                 (worst.line.figure.to_owned(), value)
             })
             .collect();
-        let ties: Map<String, Value> =
-            self.ties.iter().map(|ties| (ties.figure.to_owned(), json!(ties.items))).collect();
+        let ties = |of: &[Ties]| -> Map<String, Value> {
+            of.iter().map(|ties| (ties.figure.to_owned(), json!(ties.items))).collect()
+        };
         json!({
             "model": self.model,
             "baseline": self.baseline,
@@ -47,7 +50,8 @@ impl Evaluated {
             "styles": groups(&self.styles),
             "worst_concept": worst,
             "absent": self.absent,
-            "ties": ties,
+            "ties": ties(&self.ties),
+            "baseline_ties": ties(&self.baseline_ties),
             "bootstrap": {
                 "level": 95,
                 "resamples": self.bootstrap.resamples,

@@ -40,6 +40,8 @@ pub struct Evaluated {
     pub absent: Vec<Absent>,
     /// Comparisons that came out equal.
     pub ties: Vec<Ties>,
+    /// The same of the baseline.
+    pub baseline_ties: Vec<Ties>,
     /// How intervals were made.
     pub bootstrap: Bootstrap,
     /// What was left out, and why.
@@ -68,14 +70,19 @@ impl Unwell {
             Ailment::PaddingCounts { cosine } => format!(
                 "The text tower of the {who} looks at what stands behind the end of a text (exchanging it moves embeddings to a cosine of {cosine:.3}): it lost its causal mask in the export, or pads otherwise than its tokenizer. Its figures are not those of the model it was exported from."
             ),
-            Ailment::EmbeddingsCollapsed { spread } => format!(
-                "The {who} gives all inputs the same embedding (mean distance {spread:.1e}): it does not work, and its figures say nothing."
+            Ailment::EmbeddingsUndefined { part, bad, of } => format!(
+                "The {who} has no embedding for {bad} of {of} {}: they are zero or not finite. It does not work, and its figures say nothing.",
+                part.name()
+            ),
+            Ailment::EmbeddingsCollapsed { part, spread } => format!(
+                "The {who} gives all {} the same embedding (mean distance {spread:.1e}): it does not work, and its figures say nothing.",
+                part.name()
             ),
             Ailment::RetrievalAtChance { before } => format!(
-                "The {who} finds the right item behind {before:.1} % of the gallery on average, as guessing does: text and vision tower do not belong together, or one was exported wrong. Its figures say nothing."
+                "The {who} finds the right item behind {before:.1} % of the gallery on average, which cannot be told from guessing (50 %): text and vision tower do not belong together, or one was exported wrong. Its figures say nothing."
             ),
             Ailment::ZeroShotAtChance { top1, chance } => format!(
-                "The {who} classifies {top1:.1} % of the zero-shot images right, and guessing {chance:.1} %: it does not work, or labels and images do not belong together. Its figures say nothing."
+                "The {who} classifies {top1:.1} % of the zero-shot images right, which cannot be told from guessing ({chance:.1} %): it does not work, or labels and images do not belong together. Its figures say nothing."
             ),
         }
     }
@@ -125,6 +132,8 @@ pub struct FigureGroup {
 pub struct Worst {
     /// The concept.
     pub concept: String,
+    /// How many others are as bad.
+    pub as_bad: usize,
     /// The figure in that concept.
     pub line: FigureLine,
 }

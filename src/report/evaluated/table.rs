@@ -14,7 +14,7 @@ struct Section {
 }
 
 const SECTIONS: [Section; 5] = [
-    Section { title: "SafeGround", takes: |name| !name.contains([' ', '@', '0']) && !name.starts_with("zero") },
+    Section { title: "SafeGround", takes: |name| !name.contains([' ', '@']) && !name.starts_with("zero") },
     Section { title: "Recall", takes: |name| name.contains('@') },
     Section { title: "Zero-shot classification", takes: |name| name.starts_with("zero_shot") },
     Section { title: "Safe and unsafe partner, cosine", takes: |name| name.ends_with("cosine") },
@@ -50,8 +50,11 @@ impl Evaluated {
         let leading: Vec<&Worst> = leading.collect();
         if self.concepts.len() > 1 && !leading.is_empty() {
             let text = |worst: &&Worst| {
-                let interval =
-                    worst.line.value.interval.map_or(String::new(), |_| interval(&worst.line, worst.line.value, false));
+                let interval = worst
+                    .line
+                    .value
+                    .interval
+                    .map_or(String::new(), |_| format!(",{}", interval(&worst.line, worst.line.value, false)));
                 format!(
                     "{} {} ('{}'{interval})",
                     worst.line.figure,
@@ -69,13 +72,18 @@ impl Evaluated {
                 wrapped(&format!("not measured: {}: {}", absent.figures.join(", "), absent.reason))
             );
         }
-        if !self.ties.is_empty() {
-            let all: Vec<String> = self.ties.iter().map(|ties| format!("{} {}", ties.figure, ties.items)).collect();
-            let text = format!("ties, which count as not safe and as ranked before the right item: {}", all.join(", "));
-            let _ = writeln!(out, "{}", wrapped(&text));
+        for (who, ties) in [("", &self.ties), (" of the baseline", &self.baseline_ties)] {
+            if !ties.is_empty() {
+                let all: Vec<String> = ties.iter().map(|ties| format!("{} {}", ties.figure, ties.items)).collect();
+                let text = format!(
+                    "ties{who}, which count as not safe and as ranked before the right item: {}",
+                    all.join(", ")
+                );
+                let _ = writeln!(out, "{}", wrapped(&text));
+            }
         }
         for note in &self.notes {
-            let _ = writeln!(out, "note: {note}");
+            let _ = writeln!(out, "{}", wrapped(&format!("note: {note}")));
         }
         let total = self.timing_s.last().map_or(0.0, |(_, seconds)| *seconds);
         let _ = writeln!(
@@ -91,7 +99,7 @@ impl Evaluated {
         let _ = match compares {
             true => writeln!(
                 out,
-                "{:<18}{:>9}{:>8}{:>15}{:>8}{:>15}{:>7}",
+                "{:<18}{:>8}{:>7}{:>15}{:>7}{:>17}{:>7}",
                 "percent", "baseline", "model", "95 % interval", "change", "95 % interval", "p"
             ),
             false => writeln!(out, "{:<28}{:>8}{:>17}", "percent", "model", "95 % interval"),
@@ -99,8 +107,9 @@ impl Evaluated {
         for Section { title, takes } in &SECTIONS {
             let lines: Vec<&FigureLine> = self.overall.lines.iter().filter(|line| takes(line.figure)).collect();
             let Some(first) = lines.first() else { continue };
-            let items = if first.figure.starts_with("zero_shot") { "images" } else { "quadruplets" };
-            let _ = writeln!(out, "{title}, {} {items}", first.items);
+            let items = if first.figure.starts_with("zero_shot") { "image" } else { "quadruplet" };
+            let s = if first.items == 1 { "" } else { "s" };
+            let _ = writeln!(out, "{title}, {} {items}{s}", first.items);
             for line in lines {
                 self.line(out, line, compares);
             }
@@ -131,7 +140,7 @@ impl Evaluated {
         let change = line.change.map_or(String::new(), |estimate| signed(line, estimate.value));
         let changed = line.change.map_or(String::new(), |estimate| interval(line, estimate, true));
         let p = line.p.map_or(String::new(), small);
-        let row = format!("  {title:<16}{baseline:>9}{value:>8}{own:>15}{change:>8}{changed:>15}{p:>7}");
+        let row = format!("  {title:<16}{baseline:>8}{value:>7}{own:>15}{change:>7}{changed:>17}{p:>7}");
         let _ = writeln!(out, "{}", row.trim_end());
     }
 
@@ -152,7 +161,8 @@ impl Evaluated {
         }
         out.push('\n');
         for group in groups {
-            let _ = write!(out, "{:<20}{:>6}", group.name.as_deref().unwrap_or_default(), group.quadruplets);
+            let name: String = group.name.iter().flat_map(|name| name.chars()).take(19).collect();
+            let _ = write!(out, "{name:<20}{:>6}", group.quadruplets);
             let lines = leading.iter().filter_map(|name| find(group, name));
             for line in lines {
                 let _ = write!(out, "{:>10}", number(&line, line.value.value));
@@ -194,5 +204,9 @@ fn interval(line: &FigureLine, estimate: Estimate, is_change: bool) -> String {
 }
 
 fn small(p: f64) -> String {
-    if p >= 0.001 { format!("{p:.3}") } else { format!("{p:.0e}") }
+    match p {
+        0.001.. => format!("{p:.3}"),
+        1e-99.. => format!("{p:.0e}"),
+        _ => "<1e-99".to_owned(),
+    }
 }
