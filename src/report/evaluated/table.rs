@@ -50,17 +50,12 @@ impl Evaluated {
         let leading: Vec<&Worst> = leading.collect();
         if self.concepts.len() > 1 && !leading.is_empty() {
             let text = |worst: &&Worst| {
-                let interval = worst
-                    .line
-                    .value
-                    .interval
-                    .map_or(String::new(), |_| format!(",{}", interval(&worst.line, worst.line.value, false)));
-                format!(
-                    "{} {} ('{}'{interval})",
-                    worst.line.figure,
-                    number(&worst.line, worst.line.value.value),
-                    worst.concept
-                )
+                let Worst { concept, as_bad, line } = worst;
+                let among =
+                    line.value.interval.map_or(String::new(), |_| format!(",{}", interval(line, line.value, false)));
+                let others = if *as_bad == 0 { String::new() } else { format!(", {as_bad} others as bad") };
+                let value = number(line, line.value.value);
+                format!("{} {value} ('{concept}', n {}{among}{others})", line.figure, line.items)
             };
             let all = leading.iter().map(text).collect::<Vec<_>>().join(", ");
             let _ = writeln!(out, "{}\n", wrapped(&format!("Worst concept: {all}.")));
