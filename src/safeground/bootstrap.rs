@@ -123,8 +123,8 @@ impl Bootstrap {
     /// 95 % intervals of figures over the same items: the 2.5th and the 97.5th percentile of the figure over samples of the
     /// items. `None` for fewer than [`FEWEST`] items.
     ///
-    /// Where few items differ from the rest, samples say too little of them, and where none does, nothing: then the interval
-    /// is widened to what the exact one takes in ([`Range::widened`]).
+    /// Where fewer than ten items differ from the rest, samples say too little of them, and where none does, nothing: then
+    /// the interval is widened to what the exact one takes in (Clopper and Pearson 1934).
     pub fn intervals(self, figures: &[(&Values, Range)]) -> Vec<Option<[f64; 2]>> {
         let items = figures.first().map_or(0, |(values, _)| values.values.len());
         assert!(figures.iter().all(|(values, _)| values.values.len() == items), "the same items");
