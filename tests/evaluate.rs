@@ -100,6 +100,12 @@ fn its_figures_are_those_of_rewrite_and_stored_embeddings_give_the_same() {
             assert!((got - stored).abs() < 1e-9, "{name}");
         }
     }
+    // The intervals of rewrite's own report are the same.
+    let own_figures = report["figures"].as_object().unwrap();
+    assert_eq!(own_figures.len(), 30);
+    for (name, line) in own_figures {
+        assert_eq!(line, &found["figures"][name], "{name}");
+    }
     // A change lies in its interval, and is the difference.
     for (name, line) in found["figures"].as_object().unwrap() {
         let number = |key: &str| line[key].as_f64();

@@ -7,7 +7,8 @@ use super::Error;
 use super::batches::Runner;
 use super::controls::{self, ControlEdit};
 use super::data::Data;
-use super::evaluate::{EmbeddedData, EvaluationData, embed, measure_all};
+use super::evaluate::{EmbeddedData, EvaluationData, embed, figures, measure_all};
+use super::evaluation::lines;
 use super::files::{data_files, write_model, write_plain};
 use super::job::{Controls, Target};
 use super::plans::Scene;
@@ -15,8 +16,8 @@ use super::site::{Site, both};
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
 use crate::onnx::{Graph, Modality, Model, Outputs, Patch, Plan, Selection};
-use crate::report::{BeforeAfter, ConceptPart, Control, Edit, EditedFile, EditedLayer, FileId, Report};
-use crate::safeground::Evaluation;
+use crate::report::{BeforeAfter, ConceptPart, Control, Edit, EditedFile, EditedLayer, FigureLine, FileId, Report};
+use crate::safeground::{Bootstrap, Evaluation};
 
 /// An edit on its way to files.
 #[derive(Clone, Copy)]
@@ -105,6 +106,7 @@ impl Editing<'_> {
             edit: changes(edits, &patches),
             verdict: judged.and_then(|both| controls::judge(&both.before, &both.after, &measured.controls)),
             evaluation: measured.evaluation,
+            figures: measured.figures,
             controls: measured.controls,
             aims: vec![],
             unwell: vec![],
@@ -150,7 +152,10 @@ impl Editing<'_> {
             selected: edit.selections.iter().flatten().map(|selection| selection.positions.len()).sum(),
             evaluation,
         });
-        Ok(Measured { evaluation, controls: controls.collect(), quadruplets: measured.quadruplets })
+        let figures = [before, after].map(|model| figures(model, on, &measured.left_out));
+        let [before, after] = figures;
+        let figures = lines(&after?, Some(&before?), Bootstrap::default());
+        Ok(Measured { evaluation, figures, controls: controls.collect(), quadruplets: measured.quadruplets })
     }
 }
 
@@ -175,6 +180,7 @@ fn stored(edits: &[TowerEdit]) -> Option<String> {
 #[derive(Default)]
 struct Measured {
     evaluation: Option<BeforeAfter<Evaluation>>,
+    figures: Vec<FigureLine>,
     controls: Vec<Control>,
     quadruplets: usize,
 }
@@ -187,6 +193,7 @@ pub fn preview(runner: Runner, data: &Data, edits: &[TowerEdit], notes: Vec<Stri
         evaluation_quadruplets: 0,
         edit: changes(edits, &[]),
         evaluation: None,
+        figures: vec![],
         controls: vec![],
         verdict: None,
         aims: vec![],

@@ -10,10 +10,11 @@ use super::site::Site;
 use super::stored::{kind, samples};
 use crate::dataset::{DataSet, Images, Preparation, Samples, Side, Texts, ZeroShot};
 use crate::onnx::{Modality, Replaced};
+use crate::safeground::figure::{self, Figure};
 use crate::safeground::health::{Ailment, Part, collapsed, retrieval_at_chance};
 use crate::safeground::{
-    Accuracy, Embeddings, Evaluation, Group, Preference, Quadruplets, Ranked, check_widths, classify, outcomes,
-    retrieval,
+    Accuracy, Classified, Embeddings, Evaluation, Group, Preference, Quadruplets, Ranked, check_widths, classify,
+    outcomes, retrieval,
 };
 
 /// What to measure on.
@@ -224,6 +225,36 @@ fn prompts(embedder: &Embedder, stage: &str, prompts: &Texts) -> Result<Embeddin
     }
 }
 
+/// Every figure of embedded data, a value an item, without what `left_out` holds.
+///
+/// # Errors
+/// If the prompts of a zero-shot label cancel out.
+pub fn figures(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) -> Result<Vec<Figure>, Error> {
+    let kept: Vec<usize> = (0..data.set.rows.len()).filter(|row| !left_out.quadruplets.contains(row)).collect();
+    let mut figures = figure::of_quadruplets(&embedded.quadruplets(&kept)).0;
+    figures.extend(classified(embedded, data, left_out)?.iter().flat_map(|images| figure::of_images(images).0));
+    Ok(figures)
+}
+
+/// How the zero-shot images were classified, if there is a set for it.
+fn classified(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) -> Result<Option<Vec<Classified>>, Error> {
+    let (Some(zero), Some(images), Some(prompts)) =
+        (data.zero_shot, &embedded.image.zero_shot, &embedded.text.zero_shot)
+    else {
+        return Ok(None);
+    };
+    let kept: Vec<usize> = (0..zero.images.len()).filter(|image| !left_out.images.contains(image)).collect();
+    if kept.is_empty() {
+        return Err(Error::Conflict {
+            reason: format!("none of the {} zero-shot images has a finite embedding", zero.images.len()),
+            help: "the model breaks down on all of them; check the export with its original framework",
+        });
+    }
+    let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].label).collect();
+    let found = classify(&images.select(&kept), &labels, prompts, zero.templates.len());
+    found.map(Some).map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })
+}
+
 /// Computes every metric of embedded data, without what `left_out` holds.
 ///
 /// # Errors
@@ -248,22 +279,7 @@ pub fn measure(embedded: &EmbeddedData, data: EvaluationData, left_out: &Bad) ->
         let preference = Preference::of(rows.iter().map(|&row| &outcomes[row]).collect::<Vec<_>>());
         (style.to_owned(), Group { quadruplets: rows.len(), preference })
     });
-    let zero_shot = match (data.zero_shot, &embedded.image.zero_shot, &embedded.text.zero_shot) {
-        (Some(zero), Some(images), Some(prompts)) => {
-            let kept: Vec<usize> = (0..zero.images.len()).filter(|image| !left_out.images.contains(image)).collect();
-            if kept.is_empty() {
-                return Err(Error::Conflict {
-                    reason: format!("none of the {} zero-shot images has a finite embedding", zero.images.len()),
-                    help: "the model breaks down on all of them; check the export with its original framework",
-                });
-            }
-            let labels: Vec<usize> = kept.iter().map(|&image| zero.images[image].label).collect();
-            let classified = classify(&images.select(&kept), &labels, prompts, zero.templates.len())
-                .map_err(|source| Error::SafeGround { what: "zero-shot labels".to_owned(), source })?;
-            Some(Accuracy::of(&classified))
-        }
-        _ => None,
-    };
+    let zero_shot = classified(embedded, data, left_out)?.map(|images| Accuracy::of(&images));
     Ok(Evaluation {
         safeground: Preference::of(&outcomes),
         by_style: by_style.collect(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::evaluated::json::figures;
 use super::{Control, Report};
 
 /// A control with its metrics.
@@ -48,6 +49,7 @@ impl Report {
                 "evaluation_quadruplets": self.evaluation_quadruplets,
             },
             "edit": self.edit,
+            "figures": (!self.figures.is_empty()).then(|| figures(&self.figures)),
             "checks": self.unwell.iter().map(super::Unwell::to_json).collect::<Vec<_>>(),
             "safeground": safeground,
             "retrieval": measured.map(|both| both.pick(|e| &e.retrieval)),

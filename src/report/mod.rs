@@ -46,6 +46,8 @@ pub struct Report {
     pub edit: Edit,
     /// The metrics, where they could be measured.
     pub evaluation: Option<BeforeAfter<Evaluation>>,
+    /// Every figure of it with its interval, before, after, and the change.
+    pub figures: Vec<FigureLine>,
     /// Signs that the model did not work before it was edited.
     pub unwell: Vec<Unwell>,
     /// Other edits of the same layers.

@@ -87,6 +87,22 @@ impl Report {
         if let Some(verdict) = &self.verdict {
             let _ = writeln!(out, "{}\n", wrapped(&verdict.sentence()));
         }
+        if let Some(changes) = self.changes() {
+            let _ = writeln!(out, "{}\n", wrapped(&changes));
+        }
+    }
+
+    /// What the leading figures changed by, and how far that could be off.
+    fn changes(&self) -> Option<String> {
+        let leading =
+            [("GS", "GS"), ("PU", "PU"), ("PS", "PS"), ("Ts-Vs R@1", "Ts-Vs R@1"), ("zero_shot", "zero-shot top-1")];
+        let of = |(name, title): (&str, &str)| {
+            let change = self.figures.iter().find(|line| line.figure == name)?.change?;
+            let [low, high] = change.interval?;
+            Some(format!("{title} {low:+.1} to {high:+.1}"))
+        };
+        let shown: Vec<String> = leading.into_iter().filter_map(of).collect();
+        (!shown.is_empty()).then(|| format!("Changes, 95 % intervals: {}.", shown.join(", ")))
     }
 
     fn layers(&self, out: &mut String) {

@@ -2,6 +2,7 @@
 
 mod compare;
 mod kept;
+mod lines;
 mod subject;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::report::Evaluated;
 use crate::runtime::Runtime;
 use crate::safeground::Bootstrap;
 use compare::Compared;
+pub use lines::lines;
 use subject::{Embedded, Scene};
 
 /// What embeds the data.

@@ -19,9 +19,9 @@ impl Evaluated {
     /// One object. Figures that were not measured are `null`, and `absent` says why; an interval of too few items is
     /// `null` too.
     pub fn to_json(&self) -> Value {
-        let mut figures = lines(&self.overall);
+        let mut overall = lines(&self.overall);
         for name in self.absent.iter().flat_map(|absent| &absent.figures) {
-            figures.insert((*name).to_owned(), Value::Null);
+            overall.insert((*name).to_owned(), Value::Null);
         }
         let worst: Map<String, Value> = self
             .worst
@@ -45,7 +45,7 @@ impl Evaluated {
                 "zero_shot_images": self.zero_shot_images,
             },
             "checks": self.ailments.iter().map(Unwell::to_json).collect::<Vec<_>>(),
-            "figures": figures,
+            "figures": overall,
             "concepts": groups(&self.concepts),
             "styles": groups(&self.styles),
             "worst_concept": worst,
@@ -73,7 +73,12 @@ fn groups(groups: &[FigureGroup]) -> Map<String, Value> {
 }
 
 fn lines(group: &FigureGroup) -> Map<String, Value> {
-    group.lines.iter().map(|of| (of.figure.to_owned(), line(of))).collect()
+    figures(&group.lines)
+}
+
+/// Figures by name.
+pub(in crate::report) fn figures(lines: &[FigureLine]) -> Map<String, Value> {
+    lines.iter().map(|of| (of.figure.to_owned(), line(of))).collect()
 }
 
 /// `value` and `interval`, and the same of baseline and change where there is one.

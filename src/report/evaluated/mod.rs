@@ -1,6 +1,6 @@
 //! What `evaluate` found.
 
-mod json;
+pub(super) mod json;
 mod table;
 
 use std::path::PathBuf;
