@@ -7,25 +7,10 @@ use super::subject::{Embedded, MadeSide};
 use crate::pass::Error;
 use crate::pass::Observer;
 use crate::pass::evaluate::Bad;
-use crate::report::{Absent, FigureGroup, FigureLine, Unwell, Worst};
+use crate::report::{Absent, Evaluated, FigureGroup, FigureLine, Unwell, Worst};
 use crate::safeground::figure::{self, Figure, Over, Ties};
 use crate::safeground::health::{Ailment, Part, collapsed, retrieval_at_chance, undefined, zero_shot_at_chance};
 use crate::safeground::{Bootstrap, Classified, FEWEST, Quadruplets, classify};
-
-/// What was found.
-pub struct Compared {
-    pub quadruplets: usize,
-    pub images: usize,
-    pub ailments: Vec<Unwell>,
-    pub overall: FigureGroup,
-    pub concepts: Vec<FigureGroup>,
-    pub styles: Vec<FigureGroup>,
-    pub worst: Vec<Worst>,
-    pub absent: Vec<Absent>,
-    pub ties: Vec<Ties>,
-    pub baseline_ties: Vec<Ties>,
-    pub notes: Vec<String>,
-}
 
 /// The concept or style of rows that tell none.
 const NONE: &str = "(none)";
@@ -43,94 +28,101 @@ struct Kept {
     images: Vec<usize>,
 }
 
-impl Compared {
-    /// Compares a model with a baseline, or just measures it.
-    ///
-    /// # Errors
-    /// If nothing is left to measure, or the prompts of a zero-shot label cancel out.
-    pub fn new(
-        model: &Embedded,
-        baseline: Option<&Embedded>,
-        bootstrap: Bootstrap,
-        observer: &dyn Observer,
-    ) -> Result<Self, Error> {
-        let all = || std::iter::once(model).chain(baseline);
-        let bad =
-            all().flat_map(|of| [of.side(0), of.side(1)]).flatten().fold(Bad::default(), |bad, side| bad.or(&side.bad));
-        let images = model.tags.right.len();
-        let kept = Kept {
-            rows: (0..model.rows()).filter(|row| !bad.quadruplets.contains(row)).collect(),
-            images: (0..images).filter(|image| !bad.images.contains(image)).collect(),
+/// Compares a model with a baseline, or just measures it. What the embeddings do not tell (data set, runtime, times) is left
+/// out.
+///
+/// # Errors
+/// If nothing is left to measure, or the prompts of a zero-shot label cancel out.
+pub fn compare(
+    model: &Embedded,
+    baseline: Option<&Embedded>,
+    bootstrap: Bootstrap,
+    observer: &dyn Observer,
+) -> Result<Evaluated, Error> {
+    let all = || std::iter::once(model).chain(baseline);
+    let bad =
+        all().flat_map(|of| [of.side(0), of.side(1)]).flatten().fold(Bad::default(), |bad, side| bad.or(&side.bad));
+    let images = model.tags.right.len();
+    let kept = Kept {
+        rows: (0..model.rows()).filter(|row| !bad.quadruplets.contains(row)).collect(),
+        images: (0..images).filter(|image| !bad.images.contains(image)).collect(),
+    };
+    if kept.rows.is_empty() {
+        let all_bad =
+            |of: &&Embedded| of.sides.iter().flatten().any(|side| side.rows.bad.quadruplets.len() == of.rows());
+        let who = match (all_bad(&model), baseline.as_ref().is_some_and(all_bad)) {
+            (true, false) => " of the model",
+            (false, true) => " of the baseline",
+            _ => "",
         };
-        if kept.rows.is_empty() {
-            let all_bad =
-                |of: &&Embedded| of.sides.iter().flatten().any(|side| side.rows.bad.quadruplets.len() == of.rows());
-            let who = match (all_bad(&model), baseline.as_ref().is_some_and(all_bad)) {
-                (true, false) => " of the model",
-                (false, true) => " of the baseline",
-                _ => "",
-            };
-            return Err(Error::Conflict {
-                reason: format!("none of the {} quadruplets has finite embeddings{who}", model.rows()),
-                help: "it breaks down on all of them; check the export with its original framework",
-            });
-        }
-        let before = baseline.map(|baseline| Shown::of(baseline, &kept)).transpose()?;
-        observer.advance(1);
-        let mut after = Shown::of(model, &kept)?;
-        if let Some(baseline) = baseline {
-            after.figures.extend(drift(baseline, model, &kept.rows));
-        }
-        observer.advance(1);
-
-        let mut ailments = vec![];
-        for (who, shown) in [("baseline", before.as_ref()), ("model", Some(&after))] {
-            let found = shown.into_iter().flat_map(|shown| &shown.ailments);
-            ailments.extend(found.map(|ailment| Unwell { who, ailment: *ailment }));
-        }
-        let previous = before.as_ref().map(|before| before.figures.as_slice());
-        let group = |name: Option<&str>, rows: Option<&[usize]>| {
-            let some = |figures: &[Figure]| -> Vec<Figure> {
-                match rows {
-                    None => figures.to_vec(),
-                    Some(rows) => {
-                        figures.iter().filter(|f| f.over == Over::Quadruplets).map(|f| f.select(rows)).collect()
-                    }
-                }
-            };
-            FigureGroup {
-                name: name.map(str::to_owned),
-                quadruplets: rows.map_or(kept.rows.len(), <[usize]>::len),
-                lines: lines(&some(&after.figures), previous.map(some).as_deref(), bootstrap),
-            }
-        };
-        let parts = |tags: &[Option<String>]| -> Vec<FigureGroup> {
-            let mut of = BTreeMap::<&str, Vec<usize>>::new();
-            for (item, &row) in kept.rows.iter().enumerate() {
-                // Rows that tell none stand together, where others do.
-                let tag = tags.get(row).and_then(Option::as_deref);
-                of.entry(tag.unwrap_or(NONE)).or_default().push(item);
-            }
-            if of.keys().all(|tag| *tag == NONE) {
-                return vec![];
-            }
-            of.into_iter().map(|(tag, items)| group(Some(tag), Some(&items))).collect()
-        };
-        let (overall, concepts, styles) = (group(None, None), parts(&model.tags.concepts), parts(&model.tags.styles));
-        Ok(Self {
-            quadruplets: kept.rows.len(),
-            images: if overall.lines.iter().any(|line| line.figure == "zero_shot") { kept.images.len() } else { 0 },
-            ailments,
-            worst: worst(&overall, &concepts),
-            overall,
-            concepts,
-            styles,
-            absent: absent(model),
-            ties: after.ties,
-            baseline_ties: before.map_or(vec![], |before| before.ties),
-            notes: bad.note().into_iter().collect(),
-        })
+        return Err(Error::Conflict {
+            reason: format!("none of the {} quadruplets has finite embeddings{who}", model.rows()),
+            help: "it breaks down on all of them; check the export with its original framework",
+        });
     }
+    let before = baseline.map(|baseline| Shown::of(baseline, &kept)).transpose()?;
+    observer.advance(1);
+    let mut after = Shown::of(model, &kept)?;
+    if let Some(baseline) = baseline {
+        after.figures.extend(drift(baseline, model, &kept.rows));
+    }
+    observer.advance(1);
+
+    let mut ailments = vec![];
+    for (who, shown) in [("baseline", before.as_ref()), ("model", Some(&after))] {
+        let found = shown.into_iter().flat_map(|shown| &shown.ailments);
+        ailments.extend(found.map(|ailment| Unwell { who, ailment: *ailment }));
+    }
+    let previous = before.as_ref().map(|before| before.figures.as_slice());
+    let group = |name: Option<&str>, rows: Option<&[usize]>| {
+        let some = |figures: &[Figure]| -> Vec<Figure> {
+            match rows {
+                None => figures.to_vec(),
+                Some(rows) => figures.iter().filter(|f| f.over == Over::Quadruplets).map(|f| f.select(rows)).collect(),
+            }
+        };
+        FigureGroup {
+            name: name.map(str::to_owned),
+            quadruplets: rows.map_or(kept.rows.len(), <[usize]>::len),
+            lines: lines(&some(&after.figures), previous.map(some).as_deref(), bootstrap),
+        }
+    };
+    let parts = |tags: &[Option<String>]| -> Vec<FigureGroup> {
+        let mut of = BTreeMap::<&str, Vec<usize>>::new();
+        for (item, &row) in kept.rows.iter().enumerate() {
+            // Rows that tell none stand together, where others do.
+            let tag = tags.get(row).and_then(Option::as_deref);
+            of.entry(tag.unwrap_or(NONE)).or_default().push(item);
+        }
+        if of.keys().all(|tag| *tag == NONE) {
+            return vec![];
+        }
+        of.into_iter().map(|(tag, items)| group(Some(tag), Some(&items))).collect()
+    };
+    let (overall, concepts, styles) = (group(None, None), parts(&model.tags.concepts), parts(&model.tags.styles));
+    Ok(Evaluated {
+        model: model.files(),
+        baseline: baseline.map(Embedded::files),
+        data: None,
+        quadruplets: kept.rows.len(),
+        zero_shot_images: if overall.lines.iter().any(|line| line.figure == "zero_shot") {
+            kept.images.len()
+        } else {
+            0
+        },
+        ailments,
+        worst: worst(&overall, &concepts),
+        overall,
+        concepts,
+        styles,
+        absent: absent(model),
+        ties: after.ties,
+        baseline_ties: before.map_or(vec![], |before| before.ties),
+        bootstrap,
+        notes: bad.note().into_iter().collect(),
+        runtime: None,
+        timing_s: vec![],
+    })
 }
 
 impl Shown {

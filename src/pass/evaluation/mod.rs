@@ -20,7 +20,7 @@ use crate::onnx::{Hints, Outputs};
 use crate::report::Evaluated;
 use crate::runtime::Runtime;
 use crate::safeground::Bootstrap;
-use compare::Compared;
+use compare::compare;
 pub use lines::lines;
 use subject::{Embedded, Scene};
 
@@ -127,33 +127,18 @@ pub fn evaluate(
         outputs.sync()?;
     }
     observer.begin("comparing", 1 + usize::from(baseline.is_some()));
-    let compared = Compared::new(&model, baseline.as_ref(), job.bootstrap, observer)?;
+    let mut evaluated = compare(&model, baseline.as_ref(), job.bootstrap, observer)?;
     observer.end();
     if observer.cancelled() {
         return Err(Error::Interrupted);
     }
     outputs.publish()?;
     timing.lap("compare");
-    notes.extend(compared.notes);
-    Ok(Evaluated {
-        model: model.files(),
-        baseline: baseline.as_ref().map(Embedded::files),
-        data: job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone()),
-        quadruplets: compared.quadruplets,
-        zero_shot_images: compared.images,
-        ailments: compared.ailments,
-        overall: compared.overall,
-        concepts: compared.concepts,
-        styles: compared.styles,
-        worst: compared.worst,
-        absent: compared.absent,
-        ties: compared.ties,
-        baseline_ties: compared.baseline_ties,
-        bootstrap: job.bootstrap,
-        notes,
-        runtime: runtime.map(|runtime| runtime.place().clone()),
-        timing_s: timing.finish(),
-    })
+    evaluated.data = job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone());
+    evaluated.notes.splice(0..0, notes);
+    evaluated.runtime = runtime.map(|runtime| runtime.place().clone());
+    evaluated.timing_s = timing.finish();
+    Ok(evaluated)
 }
 
 fn load(job: &EvaluateJob, inputs: &[PathBuf], notes: &mut Vec<String>) -> Result<Data, Error> {
