@@ -33,7 +33,7 @@ impl Samples for Images<'_> {
     fn batch(&self, range: Range<usize>) -> Result<Batch, Error> {
         let read = |picture: &Picture| {
             let wrong = |reason| Error::Image { path: picture.to_string(), reason };
-            let image = decode(&picture.read(MOST_BYTES)?, ImageLimits::default()).map_err(wrong)?;
+            let image = decode(&picture.read()?, ImageLimits::default()).map_err(wrong)?;
             self.preprocessor.pixels(&image).map_err(wrong)
         };
         let pictures = &self.pictures[range];
@@ -55,6 +55,3 @@ impl Samples for Images<'_> {
         self.pictures[index].to_string()
     }
 }
-
-/// Bytes of an encoded image that are read at most.
-const MOST_BYTES: u64 = 1 << 28;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use super::error::Error;
 
+/// Bytes of an encoded image that are read at most.
+const MOST_BYTES: u64 = 1 << 28;
+
 /// An encoded image that is read when it is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Picture {
@@ -35,11 +38,20 @@ impl Picture {
         }
     }
 
+    /// The same picture by its file's real name, whatever links lead to it.
+    #[must_use]
+    pub fn real(&self) -> Self {
+        match self {
+            Self::File(path) => Self::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
+            member => member.clone(),
+        }
+    }
+
     /// Its bytes.
     ///
     /// # Errors
-    /// If they cannot be read, or are more than `limit`.
-    pub fn read(&self, limit: u64) -> Result<Vec<u8>, Error> {
+    /// If they cannot be read, or are more than 256 MiB.
+    pub fn read(&self) -> Result<Vec<u8>, Error> {
         let io = |source| Error::Io { what: "image", path: self.path().to_owned(), source };
         let mut file = File::open(self.path()).map_err(io)?;
         let size = match self {
@@ -49,15 +61,15 @@ impl Picture {
                 *size
             }
         };
-        if size > limit {
-            let reason = format!("it has {size} bytes, and more than {limit} are not read");
+        if size > MOST_BYTES {
+            let reason = format!("it has {size} bytes, and more than {MOST_BYTES} are not read");
             return Err(Error::Image { path: self.to_string(), reason });
         }
         let mut bytes = vec![];
         // A file can grow, or say that it has no length.
-        let read = file.take(if matches!(self, Self::File(_)) { limit + 1 } else { size }).read_to_end(&mut bytes);
+        let read = file.take(if matches!(self, Self::File(_)) { MOST_BYTES + 1 } else { size }).read_to_end(&mut bytes);
         read.map_err(io)?;
-        if bytes.len() as u64 > limit || (matches!(self, Self::Member { .. }) && (bytes.len() as u64) < size) {
+        if bytes.len() as u64 > MOST_BYTES || (matches!(self, Self::Member { .. }) && (bytes.len() as u64) < size) {
             let reason = format!("it has {} bytes where {size} were to be expected", bytes.len());
             return Err(Error::Image { path: self.to_string(), reason });
         }

@@ -302,7 +302,7 @@ fn sha256(path: &Path) -> Result<String, Error> {
 fn picture_sha256(picture: &Picture) -> Result<String, Error> {
     match picture {
         Picture::File(path) => sha256(path),
-        Picture::Member { .. } => Ok(sha256_of(&picture.read(u64::MAX)?)),
+        Picture::Member { .. } => Ok(sha256_of(&picture.read()?)),
     }
 }
 

@@ -121,13 +121,9 @@ fn unfit(sites: &[(usize, Site)]) -> Option<String> {
 
 /// What is chosen or made with some data must not be measured on the same.
 fn check_disjoint(first: &DataSet, of: &str, second: &DataSet, and: &str) -> Result<(), Error> {
-    let real = |picture: &Picture| match picture {
-        Picture::File(path) => Picture::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
-        member => member.clone(),
-    };
     let key = |set: &DataSet, row: &Quadruplet| {
         let stored = set.tensors.as_ref().map(|_| (set.path.clone(), row.id.clone()));
-        let images = row.images.as_ref().map(|images| images.both().map(real));
+        let images = row.images.as_ref().map(|images| images.both().map(Picture::real));
         // Where there are images, a caption that was put otherwise makes no other quadruplet of the safe one.
         let texts =
             row.texts.as_ref().map(|texts| (texts.safe.clone(), images.is_none().then(|| texts.not_safe.clone())));

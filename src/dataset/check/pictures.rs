@@ -7,9 +7,6 @@ use crate::dataset::picture::Picture;
 use crate::dataset::probe::{Probe, Refused, probe};
 use crate::dataset::select::is_there;
 
-/// Bytes of an encoded image that are read at most.
-const MOST_BYTES: u64 = 1 << 28;
-
 /// An image that can be decoded.
 pub struct Image {
     /// What it is.
@@ -41,7 +38,7 @@ fn look_at(picture: &Picture, most_pixels: u64) -> Looked {
     if !is_there(picture) {
         return Err(Trouble::Missing);
     }
-    let bytes = picture.read(MOST_BYTES).map_err(|e| Trouble::Broken(e.to_string()))?;
+    let bytes = picture.read().map_err(|e| Trouble::Broken(e.to_string()))?;
     match probe(&bytes, most_pixels) {
         Ok(probe) => Ok(Image { probe, sha256: Sha256::digest(&bytes).into() }),
         Err(Refused::Broken(reason)) => Err(Trouble::Broken(reason)),

@@ -83,15 +83,18 @@ impl Record {
         self.values[column as usize].is_some()
     }
 
-    /// The row, whose id is that of `place` unless it has one; images lie in `folder`.
-    pub fn row(mut self, folder: &Path, source: usize, place: Place, fallback: impl FnOnce() -> String) -> Row {
+    /// The row of a line. Where it has no id, it is called by the line's number; in the folder of a split it belongs to that,
+    /// unless it says otherwise. Images lie in `folder`.
+    pub fn row(mut self, folder: &Path, source: usize, line: usize, split: Option<&str>) -> Row {
         let mut take = |column: Column| self.values[column as usize].take();
-        let id = take(Column::Id).unwrap_or_else(fallback);
+        let number = || split.map_or(line.to_string(), |split| format!("{split}/{line}"));
+        let id = take(Column::Id).unwrap_or_else(number);
         let texts = [take(Column::SafeText), take(Column::UnsafeText)];
         let images = [take(Column::SafeImage), take(Column::UnsafeImage)];
         let images = images.map(|image| image.map(|image| Picture::File(folder.join(image))));
-        let [concept, style, split] = [Column::Concept, Column::Style, Column::Split].map(take);
-        Row { source, place, id, texts, images, concept, style, split }
+        let [concept, style, own] = [Column::Concept, Column::Style, Column::Split].map(take);
+        let split = own.or_else(|| split.map(str::to_owned));
+        Row { source, place: Place::Line(line), id, texts, images, concept, style, split }
     }
 }
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::Found;
 use super::columns::{Column, Naming, Record, passed_over};
-use super::{Found, Place};
 use crate::dataset::error::Error;
 use crate::dataset::read::text_of;
 
@@ -49,12 +49,7 @@ pub fn lines(
         if naming == Naming::Own && !record.has(Column::Id) {
             return Err(wrong("it has no id".to_owned()));
         }
-        let mut row = record.row(folder, source, Place::Line(number), || match split {
-            Some(split) => format!("{split}/{number}"),
-            None => number.to_string(),
-        });
-        row.split = row.split.or_else(|| split.map(str::to_owned));
-        found.rows.push(row);
+        found.rows.push(record.row(folder, source, number, split));
     }
     found.notes.extend(passed_over(path, &unknown));
     Ok(())

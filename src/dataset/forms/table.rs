@@ -5,8 +5,8 @@ use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 
+use super::Found;
 use super::columns::{Column, Naming, Record, passed_over};
-use super::{Found, Place};
 use crate::dataset::error::Error;
 use crate::dataset::read::text_of;
 use crate::few::{cut, few};
@@ -46,12 +46,7 @@ pub fn records(
                 row.set(*column, name, value.to_owned()).map_err(|reason| wrong(number, reason))?;
             }
         }
-        let mut row = row.row(folder, source, Place::Line(number), || match split {
-            Some(split) => format!("{split}/{number}"),
-            None => number.to_string(),
-        });
-        row.split = row.split.or_else(|| split.map(str::to_owned));
-        found.rows.push(row);
+        found.rows.push(row.row(folder, source, number, split));
     }
     found.notes.extend(passed_over(path, &unknown));
     Ok(())

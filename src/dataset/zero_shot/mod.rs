@@ -113,10 +113,7 @@ impl ZeroShot {
                 }
             }
         }
-        let real = |image: &Labelled| match &image.image {
-            Picture::File(path) => Picture::File(path.canonicalize().unwrap_or_else(|_| path.clone())),
-            member => member.clone(),
-        };
+        let real = |image: &Labelled| image.image.real();
         let first: BTreeSet<Picture> = parts[0].iter().map(real).collect();
         if let Some(twice) = parts[1].iter().find(|image| first.contains(&real(image))) {
             return Err(wrong(format!("{} would be both chosen by and reported", twice.image)));
