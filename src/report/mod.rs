@@ -1,6 +1,7 @@
 //! One result value, and its forms. Computes nothing.
 
 mod aim;
+pub mod checked;
 mod controls;
 mod data_check;
 mod data_split;
