@@ -5,6 +5,7 @@ mod finding;
 #[cfg(test)]
 pub(in crate::report) mod sample;
 mod structure;
+mod words;
 
 use std::path::PathBuf;
 
