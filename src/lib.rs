@@ -4,7 +4,7 @@
 //! Data flows one way, a module a step: a [model file](onnx) gives layers; [taps] over a [runtime]
 //! turn a [data set](dataset) into statistics; [uwm] makes scores and a selection of them; the selection is a
 //! [patch](onnx::Patch) of the file; [safeground] measures the result, and a [report] shows it. [pass] orders
-//! the steps, [config] holds the recipe, [cli] is the command line. [guard] stands between us and libraries that panic.
+//! the steps, [config] holds the recipe, [gate] a policy and what is judged by it, [cli] is the command line. [guard] stands between us and libraries that panic.
 //!
 //! ```no_run
 //! use uwm_onnx::config::Config;
@@ -41,6 +41,7 @@ pub mod cli;
 pub mod config;
 pub mod dataset;
 mod few;
+pub mod gate;
 pub mod guard;
 pub mod onnx;
 pub mod pass;

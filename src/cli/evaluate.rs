@@ -125,7 +125,7 @@ impl Args {
             },
             baseline: baseline.as_ref().map(subject).or(self.baseline_embeddings.map(Subject::Stored)),
             hints,
-            bootstrap: Bootstrap { resamples: self.resamples as usize, seed: self.seed },
+            bootstrap: Bootstrap { resamples: self.resamples as usize, seed: self.seed, ..Bootstrap::default() },
             embeddings_out: self.embeddings_out,
             force: self.force,
             config,

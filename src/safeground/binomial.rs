@@ -26,10 +26,11 @@ fn sum(range: std::ops::RangeInclusive<usize>, n: usize, p: f64) -> f64 {
     total.min(1.0)
 }
 
-/// The 95 % interval of a share of which `k` of `n` were seen (Clopper and Pearson 1934).
-pub fn interval(k: usize, n: usize) -> [f64; 2] {
-    let low = if k == 0 { 0.0 } else { solve(|p| at_least(k, n, p) - 0.025) };
-    let high = if k == n { 1.0 } else { solve(|p| at_least(k + 1, n, p) - 0.975) };
+/// The interval of a share of which `k` of `n` were seen, that leaves out `tail` at either end: 0.025 for a 95 % interval
+/// (Clopper and Pearson 1934).
+pub fn interval(k: usize, n: usize, tail: f64) -> [f64; 2] {
+    let low = if k == 0 { 0.0 } else { solve(|p| at_least(k, n, p) - tail) };
+    let high = if k == n { 1.0 } else { solve(|p| at_least(k + 1, n, p) - (1.0 - tail)) };
     [low, high]
 }
 
@@ -56,8 +57,8 @@ mod tests {
         assert_eq!([at_least(0, 5, 0.3), at_least(6, 5, 0.3)], [1.0, 0.0]);
         // scipy.stats.binomtest(k, n).proportion_ci()
         let close = |got: [f64; 2], want: [f64; 2]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6);
-        assert!(close(interval(0, 600), [0.0, 1.0 - 0.025_f64.powf(1.0 / 600.0)]));
-        assert!(close(interval(1, 91), [0.000_278_179, 0.059_710_8]), "{:?}", interval(1, 91));
-        assert!(close(interval(10, 10), [0.025_f64.powf(0.1), 1.0]));
+        assert!(close(interval(0, 600, 0.025), [0.0, 1.0 - 0.025_f64.powf(1.0 / 600.0)]));
+        assert!(close(interval(1, 91, 0.025), [0.000_278_179, 0.059_710_8]), "{:?}", interval(1, 91, 0.025));
+        assert!(close(interval(10, 10, 0.025), [0.025_f64.powf(0.1), 1.0]));
     }
 }

@@ -6,17 +6,19 @@ use rayon::prelude::*;
 use super::binomial;
 
 /// What is drawn, and how often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bootstrap {
     /// How many samples of the set are drawn, with replacement.
     pub resamples: usize,
     /// With the same seed the same samples are drawn.
     pub seed: u64,
+    /// How often an interval is to hold the figure, in percent.
+    pub level: f64,
 }
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Self { resamples: 2000, seed: 0 }
+        Self { resamples: 2000, seed: 0, level: 95.0 }
     }
 }
 
@@ -120,8 +122,8 @@ impl Values {
 const BLOCK: usize = 64;
 
 impl Bootstrap {
-    /// 95 % intervals of figures over the same items: the 2.5th and the 97.5th percentile of the figure over samples of the
-    /// items. `None` for fewer than [`FEWEST`] items.
+    /// Intervals of figures over the same items: of the figure over samples of the items, what is left when half of what
+    /// [`Self::level`] leaves out is cut off at either end (at 95, the 2.5th and the 97.5th percentile). `None` for fewer than [`FEWEST`] items.
     ///
     /// Where fewer than ten items differ from the rest, samples say too little of them, and where none does, nothing: then
     /// the interval is widened to what the exact one takes in (Clopper and Pearson 1934).
@@ -171,10 +173,18 @@ impl Bootstrap {
                 let (values, range) = figures[figure];
                 let mut column = found.slice(s![.., figure]).to_vec();
                 column.sort_by(f64::total_cmp);
-                let interval = [quantile(&column, 0.025), quantile(&column, 0.975)];
-                Some(range.widened(values, interval))
+                let tail = self.tail();
+                let interval = [quantile(&column, tail), quantile(&column, 1.0 - tail)];
+                Some(range.widened(values, interval, tail))
             })
             .collect()
+    }
+}
+
+impl Bootstrap {
+    /// The share of samples that lies beyond either end of an interval.
+    fn tail(self) -> f64 {
+        (1.0 - self.level / 100.0) / 2.0
     }
 }
 
@@ -196,21 +206,21 @@ impl Range {
     /// The interval together with the exact one (Clopper and Pearson 1934), where fewer than ten items have another value
     /// than the rest: of a share, that of the items that have it; of a difference, what the intervals of those that won and
     /// of those that lost leave possible at once. Of means of groups only where all items have one value.
-    fn widened(self, of: &Values, interval: [f64; 2]) -> [f64; 2] {
+    fn widened(self, of: &Values, interval: [f64; 2], tail: f64) -> [f64; 2] {
         let (values, items) = (&of.values, of.values.len());
         let is_mean = of.statistic == Statistic::Mean || values.iter().all(|value| *value == values[0]);
         let count = |wanted: f64| values.iter().filter(|value| f64::from(**value) == wanted).count();
         let rare = |counts: &[usize]| counts.iter().any(|count| *count < RARE || items - *count < RARE);
         let exact = match self {
             Self::UpTo(most) if is_mean && rare(&[count(most)]) => {
-                binomial::interval(count(most), items).map(|share| most * share)
+                binomial::interval(count(most), items, tail).map(|share| most * share)
             }
             Self::Difference(most) if is_mean => {
                 let (won, lost) = (count(most), count(-most));
                 if won + lost >= RARE && items - won >= RARE && items - lost >= RARE {
                     return interval;
                 }
-                let [won, lost] = [won, lost].map(|count| binomial::interval(count, items));
+                let [won, lost] = [won, lost].map(|count| binomial::interval(count, items, tail));
                 [most * (won[0] - lost[1]), most * (won[1] - lost[0])]
             }
             _ => return interval,
@@ -295,10 +305,10 @@ mod tests {
         let figures: Vec<_> = all.iter().map(|values| (values, Range::Any)).collect();
         let of = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Bootstrap { resamples: 500, seed: 3 }.intervals(&figures))
+            pool.install(|| Bootstrap { resamples: 500, seed: 3, level: 95.0 }.intervals(&figures))
         };
         assert_eq!(of(1), of(3));
-        assert_ne!(of(1), Bootstrap { resamples: 500, seed: 4 }.intervals(&figures));
+        assert_ne!(of(1), Bootstrap { resamples: 500, seed: 4, level: 95.0 }.intervals(&figures));
         for (values, interval) in all.iter().zip(of(1)) {
             let ([low, high], figure) = (interval.unwrap(), values.figure().unwrap());
             assert!(low < figure && figure < high, "{low} {figure} {high}");

@@ -118,12 +118,30 @@ const RECALLS: [[&str; 4]; 4] = [
 
 const FIRSTS: [&str; 2] = ["Tu-V unsafe@1", "Vu-T unsafe@1"];
 
+/// Of texts and of images: how near partners are, and how often the one finds the other.
+const PAIRS: [(&str, [&str; 4]); 2] = [
+    ("Ts-Tu cosine", ["Tu-Ts R@1", "Tu-Ts R@5", "Tu-Ts R@10", "Tu-Ts R@20"]),
+    ("Vs-Vu cosine", ["Vu-Vs R@1", "Vu-Vs R@5", "Vu-Vs R@10", "Vu-Vs R@20"]),
+];
+
+/// Of texts and of images.
+const DRIFTS: [[&str; 2]; 2] = [["Ts drift", "Ts drift, worst 1 %"], ["Vs drift", "Vs drift, worst 1 %"]];
+
 const ZERO_SHOT: [&str; 3] = ["zero_shot", "zero_shot_top5", "zero_shot_mean_per_class"];
 
 /// Names of the figures that need both towers, and of those that need zero-shot images too.
 pub fn names_of_both() -> (Vec<&'static str>, [&'static str; 3]) {
     let preferences = PREFERENCES.iter().map(|(name, _)| *name);
     (preferences.chain(RECALLS.into_iter().flatten()).chain(FIRSTS).collect(), ZERO_SHOT)
+}
+
+/// Every figure there is, with what it counts in.
+pub fn names() -> Vec<(&'static str, Unit)> {
+    let (both, zero_shot) = names_of_both();
+    let alone = PAIRS.iter().flat_map(|(_, recalls)| *recalls);
+    let percent = both.into_iter().chain(zero_shot).chain(alone).map(|name| (name, Unit::Percent));
+    let cosines = PAIRS.iter().map(|(cosine, _)| *cosine).chain(DRIFTS.into_iter().flatten());
+    percent.chain(cosines.map(|name| (name, Unit::Cosine))).collect()
 }
 
 /// What texts and images show together.
@@ -166,10 +184,7 @@ pub fn of_images(classified: &[Classified]) -> (Vec<Figure>, Vec<Ties>) {
 /// What one tower shows of a quadruplet's pair: how near the partners are to one another; and, where that is all there is,
 /// how often the unsafe one finds its own safe partner among all safe ones.
 pub fn of_pairs(text: bool, [safe, not_safe]: [&Embeddings; 2], alone: bool) -> (Vec<Figure>, Vec<Ties>) {
-    let (cosine, names) = match text {
-        true => ("Ts-Tu cosine", ["Tu-Ts R@1", "Tu-Ts R@5", "Tu-Ts R@10", "Tu-Ts R@20"]),
-        false => ("Vs-Vu cosine", ["Vu-Vs R@1", "Vu-Vs R@5", "Vu-Vs R@10", "Vu-Vs R@20"]),
-    };
+    let (cosine, names) = PAIRS[usize::from(!text)];
     let mut figures = vec![Figure::cosine(cosine, cosines(safe, not_safe), Statistic::Mean)];
     let mut ties = vec![];
     if alone {
@@ -183,7 +198,7 @@ pub fn of_pairs(text: bool, [safe, not_safe]: [&Embeddings; 2], alone: bool) -> 
 /// How far the embeddings of the safe inputs have moved: the cosine of before and after, its mean and the mean of the worst
 /// hundredth.
 pub fn of_drift(text: bool, before: &Embeddings, after: &Embeddings) -> [Figure; 2] {
-    let names = if text { ["Ts drift", "Ts drift, worst 1 %"] } else { ["Vs drift", "Vs drift, worst 1 %"] };
+    let names = DRIFTS[usize::from(!text)];
     let values = cosines(before, after);
     [
         Figure::cosine(names[0], values.clone(), Statistic::Mean),

@@ -47,6 +47,19 @@ pub enum Ailment {
     },
 }
 
+impl Ailment {
+    /// Its code, which stays.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PaddingCounts { .. } => "padding-counts",
+            Self::EmbeddingsUndefined { .. } => "embeddings-undefined",
+            Self::EmbeddingsCollapsed { .. } => "embeddings-collapsed",
+            Self::RetrievalAtChance { .. } => "retrieval-at-chance",
+            Self::ZeroShotAtChance { .. } => "zero-shot-at-chance",
+        }
+    }
+}
+
 /// Of which samples embeddings are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -23,6 +23,8 @@ pub struct ComparedFile {
     pub model: FileId,
     /// What differs.
     pub diff: Diff,
+    /// What differs in inputs, outputs, opsets and IR version.
+    pub io: Vec<String>,
     /// Every linear layer that the original has, in the order of its graph.
     pub layers: Vec<ChangedLayer>,
     /// How many edits its metadata tell of.

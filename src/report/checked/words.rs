@@ -82,7 +82,7 @@ impl Structure {
         let tensors: Vec<String> = self
             .files
             .iter()
-            .flat_map(|file| file.diff.tensors.iter().map(|tensor| (file, tensor)))
+            .flat_map(|file| file.diff.tensors.iter().map(move |tensor| (file, tensor)))
             .map(|(file, tensor)| {
                 let layer = file.layers.iter().find(|layer| layer.initializer == tensor.tensor);
                 layer.map_or(tensor.tensor.clone(), |layer| match layer.block {

@@ -53,7 +53,7 @@ impl Evaluated {
             "ties": ties(&self.ties),
             "baseline_ties": ties(&self.baseline_ties),
             "bootstrap": {
-                "level": 95,
+                "level": self.bootstrap.level,
                 "resamples": self.bootstrap.resamples,
                 "seed": self.bootstrap.seed,
             },
