@@ -7,6 +7,8 @@ mod files;
 mod health;
 mod policy;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use default::DEFAULT;
 pub use error::Error;

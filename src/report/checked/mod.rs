@@ -3,7 +3,7 @@
 mod detail;
 mod finding;
 #[cfg(test)]
-pub(in crate::report) mod sample;
+pub mod sample;
 mod structure;
 mod words;
 
