@@ -40,6 +40,7 @@
 pub mod cli;
 pub mod config;
 pub mod dataset;
+pub mod exit;
 mod few;
 pub mod gate;
 pub mod guard;

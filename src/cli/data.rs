@@ -103,7 +103,7 @@ pub struct DataArgs {
 
 /// A whole manifest, by its usual splits.
 pub fn data(manifest: PathBuf) -> DataRef {
-    DataRef { manifest, split: None }
+    DataRef { manifest, split: None, sensitive: None }
 }
 
 impl DataArgs {

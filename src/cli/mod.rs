@@ -6,6 +6,7 @@ mod data;
 mod data_sets;
 mod doctor;
 mod evaluate;
+mod evaluation;
 mod inspect;
 mod model;
 mod progress;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use miette::Diagnostic;
 
+use crate::exit::Exit;
 use crate::few::harmless;
 use crate::pass::Error;
 
@@ -59,24 +61,6 @@ enum Format {
     Json,
 }
 
-/// What the process ends with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// All done.
-    Ok = 0,
-    /// `verify`, `diff`, `sweep --pick`: the answer is no; `evaluate`: a model does not work at all.
-    Differs = 1,
-    /// Wrong options or configuration, or an output that may not or cannot be written.
-    Usage = 2,
-    /// A model or data file that cannot be used; `data check`: there are errors.
-    Input = 3,
-    /// The runtime failed.
-    Runtime = 4,
-    /// Stopped by a signal.
-    Interrupted = 130,
-}
-
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     crate::guard::quiet_guarded_panics();
@@ -98,7 +82,7 @@ pub fn main() -> ExitCode {
         Ok((text, exit)) => print(&text, exit),
         Err(error) => {
             eprintln!("{}", paragraph(&error));
-            exit_of(&error)
+            error.exit()
         }
     };
     ExitCode::from(exit as u8)
@@ -116,27 +100,6 @@ fn print(text: &str, exit: Exit) -> Exit {
             Exit::Usage
         }
         _ => exit,
-    }
-}
-
-fn exit_of(error: &Error) -> Exit {
-    use crate::onnx::Error as Onnx;
-    match error {
-        Error::Config(_)
-        | Error::Checkpoint { .. }
-        | Error::Missing { .. }
-        | Error::Conflict { .. }
-        | Error::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
-        Error::Shape { .. }
-        | Error::Scores { .. }
-        | Error::Embeddings { .. }
-        | Error::Onnx(_)
-        | Error::Dataset(_)
-        | Error::Taps(_)
-        | Error::SafeGround { .. }
-        | Error::Score { .. } => Exit::Input,
-        Error::Runtime { .. } | Error::NoRuntime(_) => Exit::Runtime,
-        Error::Interrupted => Exit::Interrupted,
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Error {
     #[diagnostic(
         code("config-format"),
         help(
-            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split}}), zero_shot, coco_images, generated_images, tokenizer, preprocessor, preset, text and vision ({{edit, method, layers, score, std, lambda, gain, ridge, max_loss, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
+            "it is YAML with the keys calibration, evaluation and validation ({{manifest, split, sensitive}}), zero_shot, coco_images, generated_images, tokenizer, preprocessor, preset, text and vision ({{edit, method, layers, score, std, lambda, gain, ridge, max_loss, weight_prior, selection, budget, tau, alpha, concepts}}; text also length), sweep ({{text, vision}}, each a list of grids with the same keys and lists of values)"
         )
     )]
     Format {
@@ -119,6 +119,8 @@ pub struct DataRef {
     pub manifest: PathBuf,
     /// Which rows.
     pub split: Option<String>,
+    /// Whether the unsafe side of rows that do not say it themselves is hidden in reports; it is, where this says nothing.
+    pub sensitive: Option<bool>,
 }
 
 impl Config {

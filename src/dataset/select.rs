@@ -67,7 +67,8 @@ fn select(path: &Path, form: Form, found: Found, split: Option<&str>) -> Result<
             Some(picture) => return Err(wrong(format!("the image {picture} does not exist"))),
             None => {}
         }
-        let row = Quadruplet { id: row.id, texts, images, concept: row.concept, style: row.style, split: row.split };
+        let (concept, style, split, sensitive) = (row.concept, row.style, row.split, row.sensitive);
+        let row = Quadruplet { id: row.id, texts, images, concept, style, split, sensitive };
         let parts = |row: &Quadruplet| [row.texts.is_some(), row.images.is_some()];
         if tensors.is_none() && parts(&row) == [false, false] {
             return Err(wrong("it has neither texts nor images".to_owned()));

@@ -47,6 +47,8 @@ pub struct Quadruplet {
     pub style: Option<String>,
     /// The split it belongs to; to every one if none is named.
     pub split: Option<String>,
+    /// Whether its unsafe side is to be hidden from who did not ask to see it; not known, if the set does not say.
+    pub sensitive: Option<bool>,
 }
 
 /// What makes two rows' items the same.

@@ -53,6 +53,7 @@ pub use patch::{
 };
 pub use replaced::Replaced;
 pub use skeleton::{Cut, Skeleton};
+pub(crate) use source::hex;
 pub use source::{Source, sha256_of};
 pub use tensor::{Layout, Weight};
 pub use towers::{

@@ -72,6 +72,8 @@ struct Line<'r> {
     split: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     style: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitive: Option<bool>,
 }
 
 /// Writes a manifest of the set in which each row has a split. Rows that share an image or a safe text have the same.
@@ -197,6 +199,7 @@ fn line<'r>(
         concept: row.concept.as_deref(),
         split,
         style: row.style.as_deref(),
+        sensitive: row.sensitive,
     })
 }
 

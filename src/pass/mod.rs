@@ -65,7 +65,8 @@ pub use sweep::{Pick, SweepJob, sweep};
 pub use verify::verify;
 pub use wanted::Wanted;
 
-use crate::{config, dataset, onnx, runtime, safeground, taps, uwm};
+use crate::exit::Exit;
+use crate::{config, dataset, gate, onnx, runtime, safeground, taps, uwm};
 
 /// Whatever stops the pass.
 #[derive(Debug, Error, Diagnostic)]
@@ -74,6 +75,9 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Config(#[from] config::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Policy(#[from] gate::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Onnx(#[from] onnx::Error),
@@ -162,10 +166,50 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A stored result that cannot be compared with.
+    #[error("{}: this result cannot be compared with: {reason}", path.display())]
+    #[diagnostic(
+        code("result-unusable"),
+        help(
+            "make it with `uwm-onnx evaluate --format json` or `uwm-onnx check --report result.json`, on the same data"
+        )
+    )]
+    Result {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted; no output was written")]
     #[diagnostic(code("interrupted"))]
     Interrupted,
+}
+
+impl Error {
+    /// What the process ends with.
+    pub fn exit(&self) -> Exit {
+        use crate::onnx::Error as Onnx;
+        match self {
+            Self::Config(_)
+            | Self::Policy(_)
+            | Self::Checkpoint { .. }
+            | Self::Missing { .. }
+            | Self::Conflict { .. }
+            | Self::Onnx(Onnx::Output { .. } | Onnx::Write { .. } | Onnx::Edited { .. }) => Exit::Usage,
+            Self::Shape { .. }
+            | Self::Scores { .. }
+            | Self::Embeddings { .. }
+            | Self::Result { .. }
+            | Self::Onnx(_)
+            | Self::Dataset(_)
+            | Self::Taps(_)
+            | Self::SafeGround { .. }
+            | Self::Score { .. } => Exit::Input,
+            Self::Runtime { .. } | Self::NoRuntime(_) => Exit::Runtime,
+            Self::Interrupted => Exit::Interrupted,
+        }
+    }
 }
 
 /// Follows the pass while it works.

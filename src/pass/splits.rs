@@ -75,8 +75,7 @@ pub fn validation_and_evaluation(
     let evaluation = config.evaluation.as_ref().ok_or_else(|| {
         missing("evaluation data", "give a manifest with --evaluation, or name it in uwm.yaml; a sweep reports on it")
     })?;
-    let validation =
-        config.validation.clone().unwrap_or_else(|| DataRef { manifest: evaluation.manifest.clone(), split: None });
+    let validation = config.validation.clone().unwrap_or_else(|| DataRef { split: None, ..evaluation.clone() });
     let names = [&validation, evaluation].map(|data| data.split.clone());
     let [validation_name, evaluation_name] =
         [names[0].as_deref().unwrap_or(VALIDATION), names[1].as_deref().unwrap_or(EVALUATION)];

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Place, Row};
 use crate::dataset::picture::Picture;
-use crate::few::few;
+use crate::few::{cut, few};
 
 /// A column that is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub enum Column {
     Concept,
     Style,
     Split,
+    Sensitive,
 }
 
 /// Who named the columns.
@@ -39,6 +40,7 @@ impl Naming {
             (_, "concept") => Column::Concept,
             (_, "style") => Column::Style,
             (_, "split") => Column::Split,
+            (_, "sensitive") => Column::Sensitive,
             (Self::Own, "safe_image") => Column::SafeImage,
             (Self::Own, "unsafe_image") => Column::UnsafeImage,
             (Self::ImageFolder, "safe_image_file_name" | "safe_file_name" | "file_name") => Column::SafeImage,
@@ -51,10 +53,10 @@ impl Naming {
     pub fn help(self) -> &'static str {
         match self {
             Self::Own => {
-                "columns are safe_text and unsafe_text, safe_image and unsafe_image (paths relative to the file), or both, and optionally id, concept, split, style"
+                "columns are safe_text and unsafe_text, safe_image and unsafe_image (paths relative to the file), or both, and optionally id, concept, split, style, sensitive"
             }
             Self::ImageFolder => {
-                "columns are safe_image_file_name and unsafe_image_file_name (paths relative to the metadata file), safe_text and unsafe_text, or both, and optionally id, concept, split, style; a single file_name is the safe image"
+                "columns are safe_image_file_name and unsafe_image_file_name (paths relative to the metadata file), safe_text and unsafe_text, or both, and optionally id, concept, split, style, sensitive; a single file_name is the safe image"
             }
         }
     }
@@ -63,15 +65,18 @@ impl Naming {
 /// What is in the columns of one row.
 #[derive(Default)]
 pub struct Record {
-    values: [Option<String>; 8],
+    values: [Option<String>; 9],
 }
 
 impl Record {
     /// Puts a value into a column.
     ///
     /// # Errors
-    /// If there is one already.
+    /// If there is one already, or it is none for that column.
     pub fn set(&mut self, column: Column, name: &str, value: String) -> Result<(), String> {
+        if column == Column::Sensitive && !["true", "false"].contains(&&*value) {
+            return Err(format!("{name} is '{}', neither true nor false", cut(&value)));
+        }
         match self.values[column as usize].replace(value) {
             None => Ok(()),
             Some(_) => Err(format!("'{name}' is given twice, or another name of the same column too")),
@@ -92,9 +97,10 @@ impl Record {
         let texts = [take(Column::SafeText), take(Column::UnsafeText)];
         let images = [take(Column::SafeImage), take(Column::UnsafeImage)];
         let images = images.map(|image| image.map(|image| Picture::File(folder.join(image))));
-        let [concept, style, own] = [Column::Concept, Column::Style, Column::Split].map(take);
+        let [concept, style, own] = [Column::Concept, Column::Style, Column::Split].map(&mut take);
         let split = own.or_else(|| split.map(str::to_owned));
-        Row { source, place: Place::Line(line), id, texts, images, concept, style, split }
+        let sensitive = take(Column::Sensitive).map(|value| value == "true");
+        Row { source, place: Place::Line(line), id, texts, images, concept, style, split, sensitive }
     }
 }
 

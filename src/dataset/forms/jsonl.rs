@@ -59,7 +59,7 @@ pub fn lines(
 fn help(naming: Naming) -> &'static str {
     match naming {
         Naming::Own => {
-            "each line is one JSON object with id, safe_text, unsafe_text, safe_image, unsafe_image and optionally concept, split, style; image paths are relative to the manifest"
+            "each line is one JSON object with id, safe_text, unsafe_text, safe_image, unsafe_image and optionally concept, split, style, sensitive; image paths are relative to the manifest"
         }
         Naming::ImageFolder => naming.help(),
     }
@@ -71,6 +71,7 @@ fn cell(column: Column, name: &str, value: Value) -> Result<Option<String>, Stri
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
         Value::Number(number) if column == Column::Id => Ok(Some(number.to_string())),
+        Value::Bool(value) if column == Column::Sensitive => Ok(Some(value.to_string())),
         other if column == Column::Id => Err(format!("id is {other}, neither text nor number")),
         other => Err(format!("{name} is {other}, not text")),
     }

@@ -76,6 +76,8 @@ pub struct Row {
     pub style: Option<String>,
     /// The split it belongs to.
     pub split: Option<String>,
+    /// Whether its unsafe side is to be hidden from who did not ask to see it.
+    pub sensitive: Option<bool>,
 }
 
 /// What a reader found.

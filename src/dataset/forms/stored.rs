@@ -235,6 +235,7 @@ impl Assembly {
             concept: nth(&concepts, row),
             style: None,
             split: nth(&splits, row),
+            sensitive: None,
         };
         let rows = (0..count).map(row).collect();
         let mut found = Found {

@@ -78,6 +78,7 @@ pub fn read(path: &Path, folders: &Folders, wanted: Option<&str>) -> Result<Foun
                 concept: tag,
                 style: None,
                 split: Some(split.to_owned()),
+                sensitive: Some(true),
             });
         }
         if !empty.is_empty() {

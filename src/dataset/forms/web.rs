@@ -17,7 +17,7 @@ use crate::dataset::picture::Picture;
 use crate::few::{cut, few};
 
 /// What to do where an archive is wrong.
-pub const HELP: &str = "members are KEY.safe.jpg (or .png, ...), KEY.unsafe.jpg, KEY.safe.txt, KEY.unsafe.txt and KEY.json with concept, style, split; all plain files with relative names, as tar writes them without --sparse";
+pub const HELP: &str = "members are KEY.safe.jpg (or .png, ...), KEY.unsafe.jpg, KEY.safe.txt, KEY.unsafe.txt and KEY.json with concept, style, split, sensitive; all plain files with relative names, as tar writes them without --sparse";
 const WHAT: &str = "tar archive";
 /// Bytes of a text, an object or a name that are read at most.
 const MOST_TEXT: u64 = 1 << 20;
@@ -42,6 +42,7 @@ struct Object {
     concept: Option<String>,
     style: Option<String>,
     split: Option<String>,
+    sensitive: Option<bool>,
 }
 
 /// Reads an archive, or those of a folder.
@@ -69,6 +70,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
                     concept: None,
                     style: None,
                     split: None,
+                    sensitive: None,
                 });
                 samples.len() - 1
             });
@@ -106,6 +108,7 @@ fn put(row: &mut Row, member: Member) -> Result<bool, String> {
                 row.texts[side] = text.or(row.texts[side].take());
             }
             (row.concept, row.style, row.split) = (object.concept, object.style, object.split);
+            row.sensitive = object.sensitive;
             return Ok(true);
         }
         _ => return Ok(false),

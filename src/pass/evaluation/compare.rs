@@ -104,6 +104,7 @@ pub fn compare(
         model: model.files(),
         baseline: baseline.map(Embedded::files),
         data: None,
+        data_sha256: None,
         quadruplets: kept.rows.len(),
         zero_shot_images: if overall.lines.iter().any(|line| line.figure == "zero_shot") {
             kept.images.len()

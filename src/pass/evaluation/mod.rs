@@ -1,6 +1,7 @@
 //! `evaluate`: what a model, or its stored embeddings, show on a data set, alone or beside another one.
 
 mod compare;
+mod fingerprint;
 mod kept;
 mod lines;
 mod subject;
@@ -22,7 +23,8 @@ use crate::runtime::Runtime;
 use crate::safeground::Bootstrap;
 use compare::compare;
 pub use lines::lines;
-use subject::{Embedded, Scene};
+pub(super) use subject::Embedded;
+use subject::Scene;
 
 /// What embeds the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,17 @@ pub struct EvaluateJob {
 }
 
 impl EvaluateJob {
+    /// The files of model and baseline, and what samples are prepared with.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let of = |subject: &Subject| match subject {
+            Subject::Files { files, tokenizer, preprocessor } => {
+                files.inputs().into_iter().chain(tokenizer.clone()).chain(preprocessor.clone()).collect()
+            }
+            Subject::Stored(path) => vec![path.clone()],
+        };
+        [Some(&self.model), self.baseline.as_ref()].into_iter().flatten().flat_map(of).collect()
+    }
+
     /// Whether a model must be run.
     pub fn needs_runtime(&self) -> bool {
         [Some(&self.model), self.baseline.as_ref()].into_iter().flatten().any(|of| matches!(of, Subject::Files { .. }))
@@ -67,9 +80,9 @@ impl EvaluateJob {
 }
 
 /// What models are evaluated on.
-struct Data {
-    set: DataSet,
-    zero_shot: Option<ZeroShot>,
+pub(super) struct Data {
+    pub set: DataSet,
+    pub zero_shot: Option<ZeroShot>,
 }
 
 /// Evaluates a model. `runtime` is needed where [`EvaluateJob::needs_runtime`].
@@ -84,61 +97,88 @@ pub fn evaluate(
 ) -> Result<Evaluated, Error> {
     let mut timing = Timing::start(Instant::now());
     let mut outputs = Outputs::new(job.force).beside(job.config.files());
-    let subjects = [Some(&job.model), job.baseline.as_ref()].into_iter().flatten();
-    let inputs: Vec<PathBuf> = subjects
-        .flat_map(|subject| match subject {
-            Subject::Files { files, tokenizer, preprocessor } => {
-                files.inputs().into_iter().chain(tokenizer.clone()).chain(preprocessor.clone()).collect()
-            }
-            Subject::Stored(path) => vec![path.clone()],
-        })
-        .collect();
+    let inputs = job.inputs();
     if let Some(path) = &job.embeddings_out {
         check_plain(&mut outputs, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>(), path, job.force)?;
     }
-    let mut notes = vec![];
-    let data = if job.needs_runtime() { Some(load(job, &inputs, &mut notes)?) } else { None };
-    let embed = |subject: &Subject, who: &'static str, other: Option<&Embedded>| match (subject, &data, runtime) {
-        (Subject::Stored(path), ..) => kept::load(path, limits.skip_bad_samples),
-        (Subject::Files { files, .. }, Some(data), Some(runtime)) => {
-            let (runner, config) = (Runner { runtime, observer, limits }, &subject.config(&job.config));
-            Embedded::by(Scene { runner, config, hints: &job.hints, data }, files, who, other)
-        }
-        _ => unreachable!("files need data and a runtime, which the caller opened"),
-    };
-    // The baseline first: if that breaks down, so does every comparison with it.
-    let baseline = job.baseline.as_ref().map(|baseline| embed(baseline, "baseline", None)).transpose()?;
-    let mut model = embed(&job.model, "model", baseline.as_ref())?;
-    let baseline = match baseline {
-        None => None,
-        Some(mut baseline) => {
-            notes.extend(model.check_same_data(&baseline)?);
-            notes.extend(model.prepared_otherwise(&baseline));
-            notes.extend(baseline.complete(&model, ["baseline", "model"])?);
-            notes.extend(model.complete(&baseline, ["model", "baseline"])?);
-            Some(baseline)
-        }
-    };
-    timing.lap("embed");
-    if let Some(path) = &job.embeddings_out {
+    let scene = On { job, inputs: &inputs, runtime, observer, limits };
+    let Measured { evaluated, .. } = scene.measure(&mut timing, |model| {
+        let Some(path) = &job.embeddings_out else { return Ok(()) };
         let file = outputs.create(path)?;
         let failed = |source| crate::onnx::Error::Write { path: path.clone(), source };
-        outputs.write(file, |file| kept::store(file, &model).map_err(failed))?;
-        outputs.sync()?;
-    }
-    observer.begin("comparing", 1 + usize::from(baseline.is_some()));
-    let mut evaluated = compare(&model, baseline.as_ref(), job.bootstrap, observer)?;
-    observer.end();
+        outputs.write(file, |file| kept::store(file, model).map_err(failed))?;
+        outputs.sync().map_err(Error::from)
+    })?;
     if observer.cancelled() {
         return Err(Error::Interrupted);
     }
     outputs.publish()?;
-    timing.lap("compare");
-    evaluated.data = job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone());
-    evaluated.notes.splice(0..0, notes);
-    evaluated.runtime = runtime.map(|runtime| runtime.place().clone());
-    evaluated.timing_s = timing.finish();
-    Ok(evaluated)
+    Ok(Evaluated { timing_s: timing.finish(), ..evaluated })
+}
+
+/// A job, and what it is done with.
+#[derive(Clone, Copy)]
+pub(super) struct On<'a> {
+    pub job: &'a EvaluateJob,
+    /// The files that are read.
+    pub inputs: &'a [PathBuf],
+    pub runtime: Option<&'a dyn Runtime>,
+    pub observer: &'a dyn Observer,
+    pub limits: Limits,
+}
+
+/// What was measured, and on what.
+pub(super) struct Measured {
+    pub evaluated: Evaluated,
+    pub model: Embedded,
+    pub baseline: Option<Embedded>,
+    /// None where nothing was run.
+    pub data: Option<Data>,
+}
+
+impl On<'_> {
+    /// Embeds and compares; what is to be kept of the embeddings is kept in between.
+    pub fn measure(
+        self,
+        timing: &mut Timing,
+        keep: impl FnOnce(&Embedded) -> Result<(), Error>,
+    ) -> Result<Measured, Error> {
+        let Self { job, inputs, runtime, observer, limits } = self;
+        let mut notes = vec![];
+        let data = if job.needs_runtime() { Some(load(job, inputs, &mut notes)?) } else { None };
+        let embed = |subject: &Subject, who: &'static str, other: Option<&Embedded>| match (subject, &data, runtime) {
+            (Subject::Stored(path), ..) => kept::load(path, limits.skip_bad_samples),
+            (Subject::Files { files, .. }, Some(data), Some(runtime)) => {
+                let (runner, config) = (Runner { runtime, observer, limits }, &subject.config(&job.config));
+                Embedded::by(Scene { runner, config, hints: &job.hints, data }, files, who, other)
+            }
+            _ => unreachable!("files need data and a runtime, which the caller opened"),
+        };
+        // The baseline first: if that breaks down, so does every comparison with it.
+        let baseline = job.baseline.as_ref().map(|baseline| embed(baseline, "baseline", None)).transpose()?;
+        let mut model = embed(&job.model, "model", baseline.as_ref())?;
+        let baseline = match baseline {
+            None => None,
+            Some(mut baseline) => {
+                notes.extend(model.check_same_data(&baseline)?);
+                notes.extend(model.prepared_otherwise(&baseline));
+                notes.extend(baseline.complete(&model, ["baseline", "model"])?);
+                notes.extend(model.complete(&baseline, ["model", "baseline"])?);
+                Some(baseline)
+            }
+        };
+        timing.lap("embed");
+        keep(&model)?;
+        observer.begin("comparing", 1 + usize::from(baseline.is_some()));
+        let mut evaluated = compare(&model, baseline.as_ref(), job.bootstrap, observer)?;
+        observer.end();
+        timing.lap("compare");
+        evaluated.data = job.config.evaluation.as_ref().filter(|_| data.is_some()).map(|data| data.manifest.clone());
+        evaluated.data_sha256 = data.as_ref().map(Data::sha256);
+        evaluated.notes.splice(0..0, notes);
+        evaluated.runtime = runtime.map(|runtime| runtime.place().clone());
+        Ok(Measured { evaluated, model, baseline, data })
+    }
 }
 
 fn load(job: &EvaluateJob, inputs: &[PathBuf], notes: &mut Vec<String>) -> Result<Data, Error> {

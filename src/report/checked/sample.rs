@@ -41,6 +41,7 @@ fn evaluated() -> Evaluated {
         model: vec![file("safe.onnx")],
         baseline: Some(vec![file("model.onnx")]),
         data: Some("set.jsonl".into()),
+        data_sha256: Some("ef".repeat(32)),
         quadruplets: 640,
         zero_shot_images: 700,
         ailments: vec![],

@@ -41,6 +41,7 @@ impl Evaluated {
             "baseline": self.baseline,
             "data": {
                 "set": self.data.as_ref().map(|path| path.display().to_string()),
+                "sha256": self.data_sha256,
                 "quadruplets": self.quadruplets,
                 "zero_shot_images": self.zero_shot_images,
             },

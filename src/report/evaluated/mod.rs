@@ -22,6 +22,8 @@ pub struct Evaluated {
     pub baseline: Option<Vec<FileId>>,
     /// The data set, where models were run.
     pub data: Option<PathBuf>,
+    /// Which samples these are: a hash over their names, texts and tags.
+    pub data_sha256: Option<String>,
     /// Quadruplets that were measured.
     pub quadruplets: usize,
     /// Zero-shot images that were measured.
