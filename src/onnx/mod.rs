@@ -46,7 +46,7 @@ pub use external::check_location;
 pub use graph::Graph;
 pub use layers::{Evidence, Layers, Linear, Opaque, Use, find_layers};
 pub use model::{Constant, Model};
-pub use output::{Outputs, check_output, folder_of};
+pub use output::{Outputs, check_output, folder_of, same_file};
 pub use patch::{
     Difference, Names, Patch, PatchLayer, Plan, Selection, SourceFile, compare, edits_of, is_edited, provenance_key,
     sample_positions, stage,

@@ -82,20 +82,34 @@ pub fn find_models(folder: &Path, variant: Option<&str>) -> Result<ModelFiles, E
 
 /// Files beside a model that seem to hold the same weights in another precision: `text_model_fp16.onnx`.
 pub fn siblings(model: &Path) -> Vec<PathBuf> {
+    let others = others(model).unwrap_or_default();
+    others.into_iter().filter(|other| is_sibling(model, other)).collect()
+}
+
+/// Whether a file seems to hold the same weights as another, by their names.
+pub fn is_sibling(model: &Path, other: &Path) -> bool {
     let base = |path: &Path| {
         let stem = path.file_stem()?.to_str()?.to_owned();
         let cut = VARIANTS.iter().find_map(|variant| stem.strip_suffix(variant)?.strip_suffix(['_', '.', '-']));
         Some(cut.map_or(stem.clone(), str::to_owned))
     };
-    let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(entries) = std::fs::read_dir(folder) else { return vec![] };
-    let mut found: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(folder.join(entry.ok()?.file_name())))
-        .filter(|path| path.extension().is_some_and(|e| e == "onnx") && path.file_name() != model.file_name())
-        .filter(|path| base(path).is_some() && base(path) == base(model))
-        .collect();
+    base(other).is_some() && base(other) == base(model)
+}
+
+/// The other ONNX files in a model's folder, by name.
+///
+/// # Errors
+/// The system's.
+pub fn others(model: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let folder = onnx::folder_of(model);
+    // Of a model in the working folder, names stay as short as they are.
+    let path = |name: std::ffi::OsString| model.with_file_name(name);
+    let names =
+        std::fs::read_dir(folder)?.map(|entry| Ok(path(entry?.file_name()))).collect::<std::io::Result<Vec<_>>>()?;
+    let onnx = |path: &PathBuf| path.extension().is_some_and(|e| e == "onnx") && path.file_name() != model.file_name();
+    let mut found: Vec<PathBuf> = names.into_iter().filter(onnx).collect();
     found.sort();
-    found
+    Ok(found)
 }
 
 #[cfg(test)]

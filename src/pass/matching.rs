@@ -18,7 +18,7 @@ pub struct Matched {
 const SAME: f64 = 0.9;
 
 /// How far the scale of weights may be off that are to be given other values.
-const SAME_SCALE: f64 = 0.02;
+pub const SAME_SCALE: f64 = 0.02;
 
 /// The patch that makes the same edit in the model of `graph`: layers are known again by their weights, and where
 /// block and role are known on both sides, these must agree.
@@ -28,11 +28,7 @@ const SAME_SCALE: f64 = 0.02;
 pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch, Matched), Error> {
     let model = graph.model;
     let of = |tower| patch.layers.iter().any(|layer| layer.tower == tower);
-    let only = match (of(Modality::Text), of(Modality::Vision)) {
-        (true, false) => Some(Modality::Text),
-        (false, true) => Some(Modality::Vision),
-        _ => None,
-    };
+    let only = only(of);
     hints.check(std::slice::from_ref(graph))?;
     let sites = Site::find(graph, &Hints { only, ..hints.clone() })?;
     let mismatch = |reason: String| onnx::Error::Patch { path: model.path().to_owned(), reason };
@@ -49,9 +45,9 @@ pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch
             }
             continue;
         };
-        let mut samples: Vec<Option<Vec<f32>>> = vec![None; site.layers.len()];
+        let mut candidates = Candidates::new(site);
         for wanted in layers {
-            let (found, correlation) = best(site, &mut samples, wanted)?.map_err(mismatch)?;
+            let (found, correlation) = candidates.find(Sought::of(wanted))?.map_err(mismatch)?;
             if matches!(wanted.update, Update::RankOne(_)) {
                 let own = found.weight.sample(model, &sample_positions(wanted.shape))?;
                 let scale = scale(&own, &wanted.sample);
@@ -85,58 +81,111 @@ pub fn for_sibling(graph: &Graph, hints: &Hints, patch: &Patch) -> Result<(Patch
     Ok((Patch::make(model, &selections, patch.options.clone())?, matched))
 }
 
-/// The layer whose weights are those of `wanted`, and their correlation; or why there is none.
-fn best<'s>(
-    site: &'s Site,
-    samples: &mut [Option<Vec<f32>>],
-    wanted: &PatchLayer,
-) -> Result<Result<(&'s Linear, f64), String>, onnx::Error> {
-    let name = format!("{} layer '{}' ({}, {:?})", wanted.tower, wanted.node, wanted.role, wanted.shape);
-    let (mut found, mut unreadable) = (Vec::<(f64, &Linear)>::new(), vec![]);
-    for (layer, sample) in site.layers.iter().zip(samples) {
-        if layer.weight.shape != wanted.shape {
-            continue;
-        }
-        if let Err(error) = layer.weight.open(site.graph.model) {
-            unreadable.push(error.to_string());
-            continue;
-        }
-        let values = match sample {
-            Some(values) => values,
-            None => sample.insert(layer.weight.sample(site.graph.model, &sample_positions(wanted.shape))?),
-        };
-        let correlation = correlation(values, &wanted.sample);
-        // The same tensor used twice is one candidate.
-        if !found.iter().any(|(_, known)| known.weight.initializer == layer.weight.initializer) {
-            found.push((correlation, layer));
-        }
+/// The one tower that is edited, if it is one.
+pub fn only(edited: impl Fn(Modality) -> bool) -> Option<Modality> {
+    match [Modality::Text, Modality::Vision].map(edited) {
+        [true, false] => Some(Modality::Text),
+        [false, true] => Some(Modality::Vision),
+        _ => None,
     }
-    found.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let out_of_reach = site.opaque.iter().filter(|opaque| opaque.role == wanted.role);
-    unreadable.extend(out_of_reach.map(|opaque| format!("'{}': its weight is {}", opaque.node, opaque.weight)));
-    let unread = unreadable.iter().map(|reason| format!("; not compared: {reason}")).collect::<String>();
-    Ok(match found.as_slice() {
-        [] => Err(format!("no layer has the shape of {name}{unread}")),
-        // NaN, of weights that do not vary, is no match either.
-        [(first, _), ..] if *first < SAME || first.is_nan() => {
-            Err(format!("no layer has the weights of {name}: the most alike one correlates by {first:.3}{unread}"))
-        }
-        [(_, one), (second, other), ..] if *second >= SAME => {
-            Err(format!("both '{}' and '{}' have the weights of {name}", one.node, other.node))
-        }
-        [(correlation, layer), ..] => {
-            let differ = |a: Option<usize>, b: Option<usize>| matches!((a, b), (Some(a), Some(b)) if a != b);
-            let roles = layer.role != wanted.role && layer.role != "unknown" && wanted.role != "unknown";
-            if roles || differ(layer.block, wanted.block) {
-                Err(format!(
-                    "the weights of {name}, block {:?}, are in '{}', which is {} of block {:?}",
-                    wanted.block, layer.node, layer.role, layer.block
-                ))
-            } else {
-                Ok((layer, *correlation))
+}
+
+/// A layer that is looked for in another file.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    /// Its tower.
+    pub tower: Modality,
+    /// Its transformer block, where known.
+    pub block: Option<usize>,
+    /// Its role in the block.
+    pub role: &'a str,
+    /// Its node, for messages.
+    pub node: &'a str,
+    /// `[O, I]`
+    pub shape: [usize; 2],
+    /// Its weights at [`sample_positions`]; several times where they may be one thing or another.
+    pub samples: &'a [Vec<f32>],
+}
+
+impl<'a> Sought<'a> {
+    /// A layer of a patch.
+    pub fn of(layer: &'a PatchLayer) -> Self {
+        let PatchLayer { tower, block, role, node, shape, sample, .. } = layer;
+        let samples = std::slice::from_ref(sample);
+        Self { tower: *tower, block: *block, role, node, shape: *shape, samples }
+    }
+}
+
+/// A tower in which layers are looked for. Its weights are sampled once.
+pub struct Candidates<'s, 'm> {
+    site: &'s Site<'m>,
+    samples: Vec<Option<Vec<f32>>>,
+}
+
+impl<'s, 'm> Candidates<'s, 'm> {
+    /// All layers of a tower.
+    pub fn new(site: &'s Site<'m>) -> Self {
+        Self { site, samples: vec![None; site.layers.len()] }
+    }
+
+    /// The layer whose weights are the sought ones, and their correlation; or why there is none.
+    ///
+    /// # Errors
+    /// If weights cannot be read.
+    pub fn find(&mut self, sought: Sought) -> Result<Result<(&'s Linear, f64), String>, onnx::Error> {
+        let (site, model) = (self.site, self.site.graph.model);
+        let name = format!("{} layer '{}' ({}, {:?})", sought.tower, sought.node, sought.role, sought.shape);
+        let (mut found, mut unreadable) = (Vec::<(f64, &Linear)>::new(), vec![]);
+        for (layer, sample) in site.layers.iter().zip(&mut self.samples) {
+            if layer.weight.shape != sought.shape {
+                continue;
+            }
+            if let Err(error) = layer.weight.open(model) {
+                unreadable.push(error.to_string());
+                continue;
+            }
+            let values = match sample {
+                Some(values) => values,
+                None => sample.insert(layer.weight.sample(model, &sample_positions(sought.shape))?),
+            };
+            // The same tensor used twice is one candidate.
+            if !found.iter().any(|(_, known)| known.weight.initializer == layer.weight.initializer) {
+                found.push((most_alike(values, sought.samples).1, layer));
             }
         }
-    })
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let out_of_reach = site.opaque.iter().filter(|opaque| opaque.role == sought.role);
+        unreadable.extend(out_of_reach.map(|opaque| format!("'{}': its weight is {}", opaque.node, opaque.weight)));
+        let unread = unreadable.iter().map(|reason| format!("; not compared: {reason}")).collect::<String>();
+        Ok(match found.as_slice() {
+            [] => Err(format!("no layer has the shape of {name}{unread}")),
+            // NaN, of weights that do not vary, is no match either.
+            [(first, _), ..] if *first < SAME || first.is_nan() => {
+                Err(format!("no layer has the weights of {name}: the most alike one correlates by {first:.3}{unread}"))
+            }
+            [(_, one), (second, other), ..] if *second >= SAME => {
+                Err(format!("both '{}' and '{}' have the weights of {name}", one.node, other.node))
+            }
+            [(correlation, layer), ..] => {
+                let differ = |a: Option<usize>, b: Option<usize>| matches!((a, b), (Some(a), Some(b)) if a != b);
+                let roles = layer.role != sought.role && layer.role != "unknown" && sought.role != "unknown";
+                if roles || differ(layer.block, sought.block) {
+                    Err(format!(
+                        "the weights of {name}, block {:?}, are in '{}', which is {} of block {:?}",
+                        sought.block, layer.node, layer.role, layer.block
+                    ))
+                } else {
+                    Ok((layer, *correlation))
+                }
+            }
+        })
+    }
+}
+
+/// The sample that correlates best with `values`, by number, and how well it does; NaN if none does at all.
+pub fn most_alike(values: &[f32], samples: &[Vec<f32>]) -> (usize, f64) {
+    let each = samples.iter().map(|sample| correlation(values, sample)).enumerate();
+    each.reduce(|best, other| if other.1 > best.1 || best.1.is_nan() { other } else { best }).unwrap_or((0, f64::NAN))
 }
 
 /// Pearson's; NaN where one side does not vary.
@@ -154,7 +203,7 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// How many times `b` `a` is, by least squares.
-fn scale(a: &[f32], b: &[f32]) -> f64 {
+pub fn scale(a: &[f32], b: &[f32]) -> f64 {
     let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     product(a, b) / product(b, b)
 }
