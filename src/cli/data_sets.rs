@@ -8,7 +8,7 @@ use super::data::FolderArgs;
 use super::progress::Bars;
 use super::{Exit, Format};
 use crate::dataset::{CheckOptions, Divide, MOST_PIXELS};
-use crate::pass::{CheckJob, Error, SplitJob, check_data, split_data};
+use crate::pass::{DataCheckJob, Error, SplitJob, check_data, split_data};
 
 /// Look through data sets, or divide one, without a model.
 #[derive(Subcommand)]
@@ -55,7 +55,7 @@ impl Check {
     fn run(self) -> Result<(String, Exit), Error> {
         let options =
             CheckOptions { splits: self.splits, most_pixels: self.max_pixels, allow_overlap: self.allow_overlap };
-        let job = CheckJob { sets: self.sets, folders: self.folders.folders(), options };
+        let job = DataCheckJob { sets: self.sets, folders: self.folders.folders(), options };
         let checked = check_data(&job, &Bars::new())?;
         let text = match self.format {
             Format::Human => checked.to_text(),

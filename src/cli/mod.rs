@@ -1,6 +1,7 @@
 //! The command line: arguments in, calls, exit code out. No logic of its own.
 
 mod apply;
+mod check;
 mod compare;
 mod data;
 mod data_sets;
@@ -43,6 +44,7 @@ enum Command {
     Merge(Box<score::Merge>),
     Sweep(Box<sweep::Args>),
     Evaluate(Box<evaluate::Args>),
+    Check(Box<check::Args>),
     Apply(apply::Apply),
     Revert(apply::Revert),
     Verify(compare::Verify),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Sweep(args) => args.run(),
         Command::Evaluate(args) => args.run(),
+        Command::Check(args) => args.run(),
         Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
         Command::Verify(args) => args.run(),

@@ -15,7 +15,7 @@ use crate::report::{DataCheck, DataSplit, FileId, Part};
 
 /// Sets to look through.
 #[derive(Debug, Clone)]
-pub struct CheckJob {
+pub struct DataCheckJob {
     /// Where they are.
     pub sets: Vec<PathBuf>,
     /// Where ViSU's images are.
@@ -28,7 +28,7 @@ pub struct CheckJob {
 ///
 /// # Errors
 /// If one cannot be read at all, or the observer says to stop.
-pub fn check_data(job: &CheckJob, observer: &dyn Observer) -> Result<DataCheck, Error> {
+pub fn check_data(job: &DataCheckJob, observer: &dyn Observer) -> Result<DataCheck, Error> {
     let checkup = Checkup::open(&job.sets, &job.folders, job.options.clone())?;
     observer.begin("images", checkup.pictures());
     let tick = || {

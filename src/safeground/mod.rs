@@ -108,7 +108,7 @@ impl Embeddings {
     }
 
     /// Cosine similarity of row `a` to row `b` of another set, summed in float64.
-    fn cosine(&self, a: usize, other: &Self, b: usize) -> f64 {
+    pub fn cosine(&self, a: usize, other: &Self, b: usize) -> f64 {
         self.0.row(a).iter().zip(other.0.row(b)).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 use serde_json::Value;
 use uwm_onnx::dataset::{CheckOptions, Divide, Folders};
-use uwm_onnx::pass::{CheckJob, SplitJob, Unobserved, check_data, split_data};
+use uwm_onnx::pass::{DataCheckJob, SplitJob, Unobserved, check_data, split_data};
 
 use crate::common::output;
 use crate::{Folder, npy, npz, png, tar};
@@ -107,7 +107,7 @@ proptest! {
         let ids: HashSet<String> = rows(&one).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
         prop_assert_eq!(ids.len(), drawn.len());
         prop_assert_eq!(split.parts.iter().map(|part| part.rows).sum::<usize>(), drawn.len());
-        let job = CheckJob { sets: vec![folder.path("one.jsonl")], folders: Folders::default(), options: CheckOptions::default() };
+        let job = DataCheckJob { sets: vec![folder.path("one.jsonl")], folders: Folders::default(), options: CheckOptions::default() };
         let checked = check_data(&job, &Unobserved).unwrap();
         prop_assert!(!checked.has_errors(), "{}", checked.to_text());
     }

@@ -5,6 +5,7 @@ mod finding;
 #[cfg(test)]
 pub mod sample;
 mod structure;
+mod stubs;
 mod words;
 
 use std::path::PathBuf;
