@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
+use uwm_onnx::gate::Policy;
 
 use crate::common::root;
 use crate::runner::{Runner, yaml};
@@ -33,6 +34,12 @@ fn the_workflow_says_only_what_the_action_knows() {
     assert!(!named.is_empty() && named.iter().all(|name| action["outputs"][name].is_object()), "{named:?}");
     assert!(steps(&workflow).filter_map(|step| step["run"].as_str()).all(|run| !run.contains("${{")));
     assert_eq!(workflow["permissions"]["contents"], "read");
+}
+
+#[test]
+fn the_policy_is_one() {
+    let policy = Policy::read(Some(&root("examples/policy.yaml"))).unwrap();
+    assert!(policy.figures.len() > 5 && policy.structure.allowed_tensors.is_some());
 }
 
 #[test]

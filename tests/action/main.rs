@@ -254,7 +254,7 @@ fn without_a_binary_it_is_built() {
 #[ignore = "needs the check command"]
 fn the_command_understands_what_the_action_says() {
     let runner = Runner::new();
-    runner.write("policy.yaml", "metrics:\n  PS: {max_drop: 5}\n");
+    runner.write("policy.yaml", "version: 1\nmetrics: {PS: {max_drop: 5}}\n");
     let model = root(common::MODEL).display().to_string();
     let data = root("calibration/emoji/manifest.jsonl").display().to_string();
     let binary = assert_cmd::cargo::cargo_bin("uwm-onnx").display().to_string();
@@ -273,10 +273,10 @@ fn the_command_understands_what_the_action_says() {
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["verdict"], "pass");
     // PS cannot have risen: the model is its own baseline.
-    runner.write("policy.yaml", "metrics:\n  PS: {min_gain: 5}\n");
+    runner.write("policy.yaml", "version: 1\nmetrics: {PS: {min_gain: 5}}\n");
     let ran = runner.run(&inputs);
     assert_eq!((ran.code, &*ran.outputs["verdict"]), (1, "fail"), "{ran:?}");
     assert_eq!(ran.outputs["report"].lines().count(), 3);
-    runner.write("policy.yaml", "metrics: [\n");
+    runner.write("policy.yaml", "version: 1\nmetrics: [\n");
     assert_eq!(runner.run(&inputs).code, 2);
 }
