@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# A gate for any CI system, or for a terminal:
+#
+#     bash check.sh safe.onnx --baseline model.onnx --policy policy.yaml --data pairs.jsonl
+#
+# Runs `uwm-onnx check` with these arguments and leaves report.html, report.json, report.xml (JUnit) and report.md in the
+# folder uwm-check. Ends with its exit code: 0 the model passes; 1 it does not; 2 to 4 something is wrong with options,
+# files or runtime; 5 it cannot be told. Settings: UWM_ONNX, the program; UWM_REPORTS, the folder.
+set -euo pipefail
+
+program="${UWM_ONNX:-uwm-onnx}"
+folder="${UWM_REPORTS:-uwm-check}"
+
+# A report of an earlier run must not be taken for that of this one.
+mkdir -p -- "$folder"
+rm -f -- "$folder"/report.{html,json,xml,md}
+
+code=0
+"$program" check --force --report="$folder/report.html" --report="$folder/report.json" \
+    --report="$folder/report.xml" --report="$folder/report.md" "$@" || code=$?
+
+if [[ "$code" == 0 && ! -f "$folder/report.json" ]]; then
+    echo "the check ended with exit code 0 and left no report: that is no yes" >&2
+    code=4
+fi
+case "$code" in
+    0) echo "PASS: see $folder/report.html" ;;
+    1) echo "FAIL: see $folder/report.html" ;;
+    5) echo "INCONCLUSIVE: see $folder/report.html for what cannot be told, and why" ;;
+    *) echo "the check went wrong (exit code $code)" ;;
+esac >&2
+exit "$code"
