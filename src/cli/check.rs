@@ -20,7 +20,8 @@ use crate::runtime::open;
 pub struct Args {
     #[command(flatten)]
     of: EvaluationArgs,
-    /// Compare with a result of another day: the JSON of evaluate or check, on the same data.
+    /// Compare with a result of another day: the JSON of evaluate or check, on the same data. --baseline takes it too, where
+    /// its name ends in .json.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "baseline_text", "baseline_vision", "baseline_embeddings"])]
     baseline_result: Option<PathBuf>,
     /// What the model was made from, a file or a folder [default: the baseline].
@@ -65,7 +66,9 @@ enum As {
 
 impl Args {
     /// Does the job and returns what goes to stdout, and the exit code.
-    pub fn run(self) -> Result<(String, Exit), Error> {
+    pub fn run(mut self) -> Result<(String, Exit), Error> {
+        let stored = |path: &mut PathBuf| path.extension().is_some_and(|e| e == "json");
+        self.baseline_result = self.baseline_result.or(self.of.baseline.take_if(stored));
         let limits = self.of.samples.limits();
         let wish = self.of.samples.runtime.clone().wish()?;
         let original = self.original.as_ref().map(|path| files_at(path, self.of.variant())).transpose();

@@ -17,9 +17,9 @@ pub struct EvaluationArgs {
     #[command(flatten)]
     model: FileArgs,
     /// Compare with this model: a file or a folder. A tower that either lacks is the other's. Each is given samples as the
-    /// files beside it say.
+    /// files beside it say. A file that ends in .safetensors is taken for embeddings, as with --baseline-embeddings.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["baseline_text", "baseline_vision", "baseline_embeddings"])]
-    baseline: Option<PathBuf>,
+    pub baseline: Option<PathBuf>,
     /// The text tower of the baseline.
     #[arg(long, value_name = "FILE", conflicts_with = "baseline_embeddings")]
     baseline_text: Option<PathBuf>,
@@ -53,7 +53,10 @@ pub struct EvaluationArgs {
 impl EvaluationArgs {
     /// Options over configuration over what lies beside each model. Where no model is named, the embeddings `stored` are
     /// evaluated.
-    pub fn job(self, stored: Option<PathBuf>) -> Result<EvaluateJob, Error> {
+    pub fn job(mut self, stored: Option<PathBuf>) -> Result<EvaluateJob, Error> {
+        if let Some(embeddings) = self.baseline.take_if(|path| path.extension().is_some_and(|e| e == "safetensors")) {
+            self.baseline_embeddings = Some(embeddings);
+        }
         let hints = self.model.hints();
         let (model, baseline) = (self.model.files()?, self.baseline()?);
         let models: Vec<&ModelFiles> = model.iter().chain(&baseline).collect();
