@@ -130,6 +130,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Shape { .. }
         | Error::Scores { .. }
         | Error::Embeddings { .. }
+        | Error::Report { .. }
         | Error::Onnx(_)
         | Error::Dataset(_)
         | Error::Taps(_)

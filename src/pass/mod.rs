@@ -50,7 +50,7 @@ pub use aim::survey;
 pub use apply::{ApplyJob, apply, revert};
 pub use batches::{Limits, Runner};
 pub use calibrate::{Accumulating, BothSides, Calibrated, Calibration, Measuring, Pairs, calibrate};
-pub use check::compare_files;
+pub use check::{compare_files, read_rewritten, read_sweep};
 pub use checkpoint::Checkpoint;
 pub use data_sets::{CheckJob, SplitJob, check_data, split_data};
 pub use embed::{Embedded, Embedder};
@@ -159,6 +159,18 @@ pub enum Error {
         help("make them with `uwm-onnx evaluate --embeddings-out`, or store rows as docs/metrics.md says")
     )]
     Embeddings {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A report of this tool that cannot be read back.
+    #[error("{}: this report cannot be used: {reason}", path.display())]
+    #[diagnostic(
+        code("report-unusable"),
+        help("give what `uwm-onnx rewrite --json` or `uwm-onnx sweep --json` wrote, of the same version")
+    )]
+    Report {
         /// The file.
         path: PathBuf,
         /// Why not.

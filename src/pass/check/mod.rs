@@ -2,6 +2,8 @@
 
 mod siblings;
 mod signature;
+mod stored;
 mod structure;
 
+pub use stored::{read_rewritten, read_sweep};
 pub use structure::compare_files;
