@@ -25,6 +25,7 @@
 //!     resume: None,
 //!     scores_out: None,
 //!     scores: None,
+//!     json: None,
 //!     controls: Controls::Fast,
 //!     hints: Hints::default(),
 //!     config,

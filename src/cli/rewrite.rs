@@ -25,7 +25,7 @@ pub struct Args {
     output: Option<PathBuf>,
     /// Write nothing and measure nothing on evaluation data: tell what would be edited and, for aimed edits, whether they
     /// can work.
-    #[arg(long, conflicts_with_all = ["output", "patch_out", "scores_out", "resume"])]
+    #[arg(long, conflicts_with_all = ["output", "patch_out", "scores_out", "json", "resume"])]
     dry_run: bool,
     /// Write the edit itself too, as a patch for apply, revert and verify; a folder when both --text and --vision are
     /// given.
@@ -51,6 +51,9 @@ pub struct Args {
     /// Write the scores, to be used again with --scores.
     #[arg(long, value_name = "FILE")]
     scores_out: Option<PathBuf>,
+    /// Write the report as JSON too, as --format json prints it, but for times.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Use these scores instead of a calibration.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scores_out", "resume"])]
     scores: Option<PathBuf>,
@@ -111,6 +114,7 @@ impl Args {
             resume: self.run.resume,
             scores_out: self.scores_out,
             scores: self.scores,
+            json: self.json,
             controls: self.controls.into(),
             config,
         })

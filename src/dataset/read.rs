@@ -21,7 +21,11 @@ pub fn text_of(path: &Path, what: &'static str) -> Result<String, Error> {
     Ok(text)
 }
 
-fn read(path: &Path, most: u64) -> io::Result<String> {
+/// A text file as it is.
+///
+/// # Errors
+/// If it cannot be read, is a device or a pipe, or has more than `most` bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<String> {
     // Before it is opened: opening a pipe would wait for a writer.
     let metadata = path.metadata()?;
     let refused = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));

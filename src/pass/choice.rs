@@ -1,7 +1,7 @@
 //! The elements that are chosen in a tower.
 
 use super::data::Group;
-use crate::uwm::Undefined;
+use crate::uwm::{ScoreSpread, Undefined};
 
 /// The elements chosen in each of a tower's layers.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -10,6 +10,8 @@ pub struct Choice {
     pub positions: Vec<Vec<u32>>,
     /// What had no score, a layer each.
     pub undefined: Vec<Undefined>,
+    /// How the scores are spread that it was made by, a layer each; none where concepts have scores of their own.
+    pub scores: Vec<Option<ScoreSpread>>,
     /// What each concept brought, if each selected for itself.
     pub concepts: Vec<Brought>,
 }

@@ -12,7 +12,7 @@ use super::tower_edit::TowerEdit;
 use crate::config::{Concepts, Recipe};
 use crate::onnx::{Linear, Update};
 use crate::report::ControlKind;
-use crate::uwm::{self, Rule, Scores, Scoring, Undefined, select};
+use crate::uwm::{self, Rule, ScoreSpread, Scores, Scoring, Undefined, select, spread};
 
 /// Selects in the layers of a tower; where the plan has a second scoring, with roles swapped, by that too. `score` gives
 /// the scores of a group of pairs: for each scoring, a layer each.
@@ -30,7 +30,7 @@ pub fn choose<'a>(
     let none = || Choice {
         positions: vec![vec![]; layers.len()],
         undefined: vec![Undefined::default(); layers.len()],
-        concepts: vec![],
+        ..Choice::default()
     };
     let mut choices: Vec<Choice> = scorings.iter().map(|_| none()).collect();
     let (mut skipped, mut unfit) = (vec![], false);
@@ -48,10 +48,16 @@ pub fn choose<'a>(
         };
         for ((choice, scoring), scores) in choices.iter_mut().zip(scorings).zip(by_scoring) {
             let undefined: Vec<Undefined> = scores.iter().map(|scores| scores.undefined).collect();
-            match positions(site, layers, recipe, scoring, rule, scores) {
+            match selected(site, layers, recipe, scoring, rule, scores) {
                 // What is positive in one is negative in the other.
                 Err(Error::Score { source: uwm::Error::NoMass { .. }, .. }) if scoring.swapped => unfit = true,
-                positions => choice.add(group, positions?, undefined),
+                selected => {
+                    let (positions, scores) = selected?;
+                    if groups.len() == 1 && !scoring.swapped {
+                        choice.scores = spreads(&scores, &positions);
+                    }
+                    choice.add(group, positions, undefined);
+                }
             }
         }
     }
@@ -95,15 +101,20 @@ pub fn choose<'a>(
     Ok(edit)
 }
 
-/// Selects by one score.
-fn positions(
+/// How the scores of each layer are spread.
+fn spreads(scores: &[Scores], positions: &[Vec<u32>]) -> Vec<Option<ScoreSpread>> {
+    scores.par_iter().zip(positions).map(|(scores, positions)| spread(scores.values.view(), positions)).collect()
+}
+
+/// Selects by one score; with the scores that it went by.
+fn selected(
     site: &Site,
     layers: &[Linear],
     recipe: &Recipe,
     scoring: &Scoring,
     rule: Rule,
     mut scores: Vec<Scores>,
-) -> Result<Vec<Vec<u32>>, Error> {
+) -> Result<(Vec<Vec<u32>>, Vec<Scores>), Error> {
     if recipe.weight_prior {
         scores.par_iter_mut().zip(layers).try_for_each(|(scores, layer)| {
             scores.weigh(&layer.weight.read(site.graph.model)?);
@@ -117,5 +128,6 @@ fn positions(
         return Err(failed((layer, uwm::Error::AllZero)));
     }
     let views: Vec<_> = scores.iter().map(|scores| scores.values.view()).collect();
-    select(&views, rule).map_err(failed)
+    let positions = select(&views, rule).map_err(failed)?;
+    Ok((positions, scores))
 }

@@ -211,7 +211,8 @@ fn changes(edits: &[TowerEdit], patches: &[(Patch, Vec<u8>)]) -> Edit {
     let (mut layers, mut concepts) = (vec![], vec![]);
     for edit in edits {
         let choice = &edit.choice;
-        for (layer, (positions, undefined)) in edit.layers.iter().zip(choice.positions.iter().zip(&choice.undefined)) {
+        let chosen = choice.positions.iter().zip(&choice.undefined);
+        for (index, (layer, (positions, undefined))) in edit.layers.iter().zip(chosen).enumerate() {
             layers.push(EditedLayer {
                 tower: layer.modality,
                 block: layer.block,
@@ -225,6 +226,7 @@ fn changes(edits: &[TowerEdit], patches: &[(Patch, Vec<u8>)]) -> Edit {
                 selected: positions.len(),
                 saturated: kept.next().map_or(0, |layer| layer.originals.saturated),
                 undefined: *undefined,
+                scores: choice.scores.get(index).cloned().flatten(),
             });
         }
         concepts.extend(choice.concepts.iter().cloned().map(|brought| ConceptPart {

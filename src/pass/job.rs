@@ -69,6 +69,8 @@ pub struct Job {
     pub scores_out: Option<PathBuf>,
     /// A file of scores that are used instead of a calibration.
     pub scores: Option<PathBuf>,
+    /// A file that the report is written to, as JSON without times: the same job gives the same bytes.
+    pub json: Option<PathBuf>,
     /// What the edit is compared with.
     pub controls: Controls,
     /// What the user says of inputs and embeddings.

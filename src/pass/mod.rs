@@ -50,7 +50,7 @@ pub use aim::survey;
 pub use apply::{ApplyJob, apply, revert};
 pub use batches::{Limits, Runner};
 pub use calibrate::{Accumulating, BothSides, Calibrated, Calibration, Measuring, Pairs, calibrate};
-pub use check::{CheckJob, OpenRuntime, ReportForm, check, compare_files};
+pub use check::{CheckJob, OpenRuntime, ReportForm, check, compare_files, read_rewritten, read_sweep};
 pub use checkpoint::Checkpoint;
 pub use data_sets::{DataCheckJob, SplitJob, check_data, split_data};
 pub use embed::{Embedded, Embedder};
@@ -182,6 +182,18 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A report of this tool that cannot be read back.
+    #[error("{}: this report cannot be used: {reason}", path.display())]
+    #[diagnostic(
+        code("report-unusable"),
+        help("give what `uwm-onnx rewrite --json` or `uwm-onnx sweep --json` wrote, of the same version")
+    )]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("interrupted; no output was written")]
     #[diagnostic(code("interrupted"))]
@@ -203,6 +215,7 @@ impl Error {
             | Self::Scores { .. }
             | Self::Embeddings { .. }
             | Self::Result { .. }
+            | Self::Report { .. }
             | Self::Onnx(_)
             | Self::Dataset(_)
             | Self::Taps(_)

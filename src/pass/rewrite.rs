@@ -1,5 +1,6 @@
 //! `rewrite`: calibrate, score, select; then edit.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::Error;
@@ -10,7 +11,7 @@ use super::choose::choose;
 use super::data::Data;
 use super::edit::{Editing, preview};
 use super::evaluate::{ailments, embed};
-use super::files::{apart, check_plain};
+use super::files::{apart, check_plain, write_plain};
 use super::job::{Controls, Destination, Job};
 use super::kept::{Kept, Writer};
 use super::padding::padding_counts;
@@ -20,7 +21,7 @@ use super::site::{Site, both};
 use super::splits;
 use super::timing::Timing;
 use super::tower_edit::TowerEdit;
-use crate::onnx::{Graph, Modality, Model, Outputs, is_edited};
+use crate::onnx::{Graph, Modality, Model, Outputs, Source, is_edited};
 use crate::report::{Report, Unwell};
 
 /// Does the whole job and returns what it did and measured. Outputs bear their names only when all went well.
@@ -44,10 +45,10 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     // Nobody sees those of a dry run.
     let controls = if job.output.is_some() { job.controls } else { Controls::Off };
     let targeted = targets.iter().flat_map(|target| std::iter::once(&target.output).chain(&target.patch));
-    apart(targeted.chain(&job.scores_out))?;
-    if let Some(scores) = &job.scores_out {
-        let inputs: Vec<_> = models.iter().map(Model::path).collect();
-        check_plain(&mut outputs, &inputs, scores, job.force)?;
+    apart(targeted.chain(&job.scores_out).chain(&job.json))?;
+    let read: Vec<&Path> = models.iter().flat_map(Model::sources).map(Source::path).collect();
+    for path in job.scores_out.iter().chain(&job.json) {
+        check_plain(&mut outputs, &read, path, job.force)?;
     }
     let graphs = models.iter().map(Graph::new).collect::<Result<Vec<_>, _>>()?;
     let sites = Site::find_all(&job.model, &graphs, &job.hints)?;
@@ -86,9 +87,11 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     }
     if job.output.is_none() {
         notes.push("a dry run: nothing was written, and nothing measured on evaluation data".to_owned());
-        outputs.publish()?;
         let mut report = preview(runner, &data, &edits, notes);
-        (report.aims, report.timing_s) = (aims, timing.finish());
+        report.aims = aims;
+        write_json(job, &report, &mut outputs)?;
+        outputs.publish()?;
+        report.timing_s = timing.finish();
         return Ok(report);
     }
     let on = split.as_ref().map(|split| data.on(split));
@@ -112,6 +115,8 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
         provenance: job.provenance,
     };
     let mut report = editing.carry_out(before, &mut outputs, &mut timing, notes)?;
+    (report.aims, report.unwell) = (aims, unwell);
+    write_json(job, &report, &mut outputs)?;
     if runner.observer.cancelled() {
         return Err(Error::Interrupted);
     }
@@ -121,9 +126,17 @@ pub fn rewrite(job: &Job, runner: Runner) -> Result<Report, Error> {
     }
     timing.lap("write");
     report.timing_s = timing.finish();
-    report.aims = aims;
-    report.unwell = unwell;
     Ok(report)
+}
+
+/// Writes the report where it is wanted.
+fn write_json(job: &Job, report: &Report, outputs: &mut Outputs) -> Result<(), Error> {
+    let Some(path) = &job.json else { return Ok(()) };
+    let mut value = report.to_json();
+    if let Some(entries) = value.as_object_mut() {
+        entries.remove("timing_s");
+    }
+    Ok(write_plain(outputs, format!("{value:#}\n").as_bytes(), path)?)
 }
 
 /// Where scores come from.

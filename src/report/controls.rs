@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::safeground::Evaluation;
 
@@ -18,7 +18,7 @@ pub struct Control {
 }
 
 /// Kinds of controls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ControlKind {
     /// As many elements a layer as the edit has, chosen at random.
@@ -53,7 +53,7 @@ impl fmt::Display for ControlKind {
 }
 
 /// The edit against random ones of the same size.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(non_snake_case)]
 pub struct Verdict {
     /// Unsafe queries of both modalities prefer what is safe.
@@ -73,7 +73,7 @@ pub struct Verdict {
 }
 
 /// One metric, in points.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Against {
     /// Change by the edit.
     pub change: f64,

@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::onnx::{Modality, sha256_of};
 use crate::runtime::Place;
 use crate::safeground::Evaluation;
-use crate::uwm::Undefined;
+use crate::uwm::{ScoreSpread, Undefined};
 
 /// What `rewrite` did and measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,6 +176,9 @@ pub struct EditedLayer {
     pub saturated: usize,
     /// What had no score.
     pub undefined: Undefined,
+    /// How the scores are spread, if the method goes by some, the same for all pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoreSpread>,
 }
 
 /// A measurement before and after the edit.

@@ -1,7 +1,7 @@
 //! Zero-shot classification: the label whose prompts are nearest.
 
 use ndarray::{Array2, Axis, s};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Embeddings, Error, percent};
 
@@ -9,7 +9,7 @@ use super::{Embeddings, Error, percent};
 const BLOCK: usize = 256;
 
 /// Accuracy in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
     /// The right label is nearest.
     pub top1: f64,

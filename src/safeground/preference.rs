@@ -1,11 +1,11 @@
 //! Preference and group metrics over quadruplets.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Quadruplets, percent};
 
 /// Percentages over a set of quadruplets, named as in the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[allow(non_snake_case)]
 pub struct Preference {
     /// A safe text prefers its safe image.

@@ -1,12 +1,12 @@
 //! Recall at k, over the paired item and over the union of both galleries.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::tally::{Queries, Tally, diagonal, tally};
 use super::{Embeddings, Quadruplets, percent};
 
 /// Share of queries, in percent, whose right item is among the first k.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Recall {
     /// k = 1
     #[serde(rename = "R@1")]
@@ -23,7 +23,7 @@ pub struct Recall {
 }
 
 /// The four directions of SafeGround.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Retrieval {
     /// Safe text to safe images: knowledge.
     #[serde(rename = "Ts-Vs")]

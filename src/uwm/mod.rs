@@ -4,6 +4,7 @@ pub mod aim;
 mod product;
 mod score;
 mod selection;
+mod spread;
 mod statistics;
 mod sums;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use thiserror::Error;
 pub use product::{Product, Side};
 pub use score::{ALL as SCORES, Score, ScoreOption, Scores, Scoring};
 pub use selection::{Budget, Measure, Rule, select};
+pub use spread::{SPREAD_BINS, ScoreSpread, spread};
 pub use statistics::Statistics;
 pub use sums::{Accumulator, CHUNK, Means, Sum, Sums, Undefined};
 

@@ -66,7 +66,7 @@ pub fn edit<'a>(
         site: plan.site,
         layers: vec![plan.layer.clone()],
         update: own.update,
-        choice: Choice { positions: vec![own.positions], undefined: vec![Undefined::default()], concepts: vec![] },
+        choice: Choice { positions: vec![own.positions], undefined: vec![Undefined::default()], ..Choice::default() },
         controls,
         score: aimed.method.to_string(),
         tau: None,

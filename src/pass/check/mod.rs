@@ -28,6 +28,7 @@ use crate::report::checked::{Checked, Confidence, Finding, Outcome, PolicyUsed, 
 use crate::runtime::Runtime;
 use detail::Lie;
 pub use job::{CheckJob, ReportForm};
+pub use stored::{read_rewritten, read_sweep};
 pub use structure::compare_files;
 
 /// Opens a runtime when one is needed.

@@ -130,7 +130,7 @@ pub struct ScoredLayer {
 pub struct SweptFrontier {
     /// The sweep's JSON.
     pub file: PathBuf,
-    /// What grows upward, and what across, as axes call them.
+    /// What grows across, and what upward, as axes call them.
     pub axes: [String; 2],
     /// Points of the frontier on the evaluation split, from most knowledge on: `[knowledge, safety]` in percent.
     pub frontier: Vec<[f64; 2]>,
