@@ -75,6 +75,9 @@ def themes(browser):
     assert browser.find_element(By.TAG_NAME, "html").get_attribute("data-theme") == "light"
     browser.find_element(By.ID, "theme").click()
     assert browser.execute_script(PAPER) == dark[0]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script(PAPER) == "rgb(255, 255, 255)", "dark paper"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def covers(browser):

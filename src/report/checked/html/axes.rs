@@ -68,7 +68,7 @@ pub fn frame(canvas: &Canvas, x: &Axis, y: &Axis, [across, up]: [&str; 2]) -> Dr
         canvas.text(&text, [left - 6.0, y.at(value)], Align::Right, Hue::Muted)?;
     }
     canvas.text(across, [right, bottom + 2.4 * TEXT], Align::Right, Hue::Muted)?;
-    canvas.text(up, [0.0, top - TEXT], Align::Left, Hue::Muted)
+    canvas.text(up, [0.0, top - 1.6 * TEXT], Align::Left, Hue::Muted)
 }
 
 /// A value of a row.
@@ -77,8 +77,8 @@ pub struct Marked {
     pub hue: Hue,
     pub value: f64,
     pub interval: Option<[f64; 2]>,
-    /// Which of the lines of its row it is on.
-    pub lane: usize,
+    /// Which of the lines of its row it is on; half a line is between two.
+    pub lane: f64,
 }
 
 /// A name, its values, and what is written behind them.
@@ -121,7 +121,7 @@ impl Rows {
             None => Axis::around(values.chain([0.0]), pixels),
         };
         let bottom = self.rows.len() as f64 * self.row_height();
-        for (value, text) in x.ticks(5) {
+        for (value, text) in x.ticks(6) {
             canvas.line(&[[x.at(value), 0.0], [x.at(value), bottom]], Hue::Line, 0.75)?;
             canvas.text(&text, [x.at(value), bottom + TEXT], Align::Middle, Hue::Muted)?;
         }
@@ -135,10 +135,10 @@ impl Rows {
     fn row(&self, canvas: &Canvas, x: &Axis, index: usize, row: &Row) -> Drawn {
         let top = index as f64 * self.row_height();
         let middle = top + self.row_height() / 2.0;
-        canvas.text(&short(&row.label, 18), [Self::SIDES[0] - 10.0, middle], Align::Right, Hue::Ink)?;
+        canvas.text(&short(&row.label, 16), [Self::SIDES[0] - 10.0, middle], Align::Right, Hue::Ink)?;
         canvas.text(&row.written, [WIDTH, middle], Align::Right, Hue::Ink)?;
         for Marked { mark, hue, value, interval, lane } in &row.marks {
-            let y = top + 10.0 + Self::LANE * *lane as f64;
+            let y = top + 10.0 + Self::LANE * lane;
             let at = x.at(*value);
             let whisker = match mark {
                 Mark::Bar => Hue::Ink,
@@ -147,7 +147,7 @@ impl Rows {
             match mark {
                 Mark::Bar => canvas.fill([[x.at(0.0), y - 4.0], [at, y + 4.0]], *hue, 1.0)?,
                 Mark::Hollow => canvas.outline([[x.at(0.0), y - 4.0], [at, y + 4.0]], *hue)?,
-                mark => canvas.mark(*mark, [at, y], *hue, 4.0)?,
+                mark => canvas.mark(*mark, [at, y], *hue, 4.0, 1.0)?,
             }
             if let Some([low, high]) = interval.map(|ends| ends.map(|end| x.at(end))) {
                 canvas.line(&[[low, y], [high, y]], whisker, 1.5)?;
@@ -169,7 +169,7 @@ mod tests {
         let axis = Axis::new([0.0, 100.0], [10.0, 20.0]);
         assert_eq!([-5.0, 0.0, 50.0, 1e300].map(|value| axis.at(value)), [10.0, 10.0, 15.0, 20.0]);
         assert_eq!(
-            axis.ticks(5).iter().map(|tick| tick.1.as_str()).collect::<Vec<_>>(),
+            axis.ticks(6).iter().map(|tick| tick.1.as_str()).collect::<Vec<_>>(),
             ["0", "20", "40", "60", "80", "100"]
         );
     }

@@ -79,7 +79,7 @@ pub fn drawing(size: [f64; 2], label: &str, draw: impl FnOnce(&Canvas) -> Drawn)
 
 /// A mark for a key.
 pub fn sign(mark: Mark, hue: Hue) -> Markup {
-    let drawn = svg([18.0, 12.0], |canvas| canvas.mark(mark, [9.0, 6.0], hue, 4.0));
+    let drawn = svg([18.0, 12.0], |canvas| canvas.mark(mark, [9.0, 6.0], hue, 4.0, 1.0));
     html! { svg.sign aria-hidden="true" viewBox="0 0 18 12" { (drawn.unwrap_or_else(|_| html! {})) } }
 }
 
@@ -117,14 +117,18 @@ impl Canvas<'_> {
         self.line(&corners, hue, 1.0)
     }
 
-    pub fn mark(&self, mark: Mark, at: [f64; 2], hue: Hue, radius: f64) -> Drawn {
+    /// A mark; `strength` from 0 to 1 for round ones, of which many lie on one another.
+    pub fn mark(&self, mark: Mark, at: [f64; 2], hue: Hue, radius: f64, strength: f64) -> Drawn {
         let [x, y] = at;
         let (centre, size) = (fine(at), (radius * FINE) as i32);
         let filled = hue.place().filled();
         let thick = stroke(hue, (radius * 0.45).clamp(0.75, 1.5));
         match mark {
-            Mark::Ring => self.0.draw(&Circle::new(centre, size, thick)),
-            Mark::Disc => self.0.draw(&Circle::new(centre, size, filled)),
+            Mark::Ring => {
+                let thick = ShapeStyle { color: hue.place().mix(strength), ..thick };
+                self.0.draw(&Circle::new(centre, size, thick))
+            }
+            Mark::Disc => self.0.draw(&Circle::new(centre, size, hue.place().mix(strength).filled())),
             Mark::Cross => self.0.draw(&Cross::new(centre, size, thick)),
             Mark::Triangle => self.0.draw(&TriangleMarker::new(centre, size + size / 4, filled)),
             Mark::Diamond => {

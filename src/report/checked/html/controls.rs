@@ -4,27 +4,27 @@ use maud::{Markup, html};
 
 use super::axes::{Marked, Row, Rows};
 use super::canvas::{Hue, Mark, drawing};
-use super::figures::{AFTER, BEFORE};
-use super::parts::{absent, figure, folded, section, table};
+use super::figures::{AFTER, BEFORE, DRAWN, title_of};
+use super::parts::{absent, beside, figure, section, table};
 use super::text::short;
 use crate::few::cut;
 use crate::report::checked::{Checked, Rewritten};
 
 /// Figures that are drawn.
-const MOST: usize = 16;
+const MOST: usize = 13;
 
 const RANDOM: (Mark, Hue, &str) = (Mark::Cross, Hue::Control, "as many at random");
 const OTHER: (Mark, Hue, &str) = (Mark::Diamond, Hue::Special, "another control");
 
 pub fn controls(checked: &Checked) -> Markup {
     let body = match &checked.rewritten {
-        Some(rewritten) => beside(rewritten),
+        Some(rewritten) => compared(rewritten),
         None => absent("No report of `rewrite` was given, which has the controls: other edits of the same layers."),
     };
     section("controls", "Controls", body)
 }
 
-fn beside(rewritten: &Rewritten) -> Markup {
+fn compared(rewritten: &Rewritten) -> Markup {
     let said = match rewritten.specific {
         Some(true) => "The edit does something that damage alone does not. ",
         Some(false) => "The edit does nothing that damage alone would not do. ",
@@ -36,8 +36,11 @@ fn beside(rewritten: &Rewritten) -> Markup {
             (absent("The report of `rewrite` has no figures to compare."))
         };
     }
+    let rank = |figure: &&(String, f64)| DRAWN.iter().position(|name| *name == figure.0).unwrap_or(DRAWN.len());
+    let mut drawn: Vec<&(String, f64)> = rewritten.after.iter().collect();
+    drawn.sort_by_key(rank);
     let rows = Rows {
-        rows: rewritten.after.iter().take(MOST).map(|(name, value)| row(rewritten, name, *value)).collect(),
+        rows: drawn.into_iter().take(MOST).map(|(name, value)| row(rewritten, name, *value)).collect(),
         axis: "percent",
         lanes: 2,
         range: Some([0.0, 100.0]),
@@ -51,9 +54,7 @@ fn beside(rewritten: &Rewritten) -> Markup {
     html! {
         p { (said) (rewritten.sentence.as_deref().unwrap_or_default()) }
         @if rewritten.controls.is_empty() { (absent("No controls were made with the edit.")) }
-        div.plots.one {
-            (figure(title, caption, &key, drawing(rows.size(), title, |canvas| rows.draw(canvas)), folded("Numbers", numbers(rewritten))))
-        }
+        (beside(figure(title, caption, &key, drawing(rows.size(), title, |canvas| rows.draw(canvas)), html! {}), numbers(rewritten)))
         p.quiet { "From " code { (cut(&rewritten.file.path.display().to_string())) } "." }
     }
 }
@@ -69,16 +70,16 @@ fn value_of(figures: &[(String, f64)], name: &str) -> Option<f64> {
 fn row(rewritten: &Rewritten, name: &str, after: f64) -> Row {
     let plain = |(mark, hue, _): (Mark, Hue, &str), lane, value| Marked { mark, hue, value, interval: None, lane };
     let before = value_of(&rewritten.before, name);
-    let mut marks: Vec<Marked> = before.map(|value| plain(BEFORE, 0, value)).into_iter().collect();
-    marks.push(plain(AFTER, 0, after));
+    let mut marks: Vec<Marked> = before.map(|value| plain(BEFORE, 0.0, value)).into_iter().collect();
+    marks.push(plain(AFTER, 0.0, after));
     marks.extend(rewritten.controls.iter().filter_map(|(control, figures)| {
-        Some(plain(if is_random(control) { RANDOM } else { OTHER }, 1, value_of(figures, name)?))
+        Some(plain(if is_random(control) { RANDOM } else { OTHER }, 1.0, value_of(figures, name)?))
     }));
     let written = match before {
         Some(before) => format!("{before:.1} → {after:.1}"),
         None => format!("{after:.1}"),
     };
-    Row { label: name.to_owned(), marks, written }
+    Row { label: title_of(name).to_owned(), marks, written }
 }
 
 fn numbers(rewritten: &Rewritten) -> Markup {
@@ -87,7 +88,7 @@ fn numbers(rewritten: &Rewritten) -> Markup {
         ["figure", "before", "after"].into_iter().chain(controls.iter().map(String::as_str)).collect();
     let written = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
     let row = |(name, after): &(String, f64)| {
-        let own = [cut(name), written(value_of(&rewritten.before, name)), written(Some(*after))];
+        let own = [cut(title_of(name)), written(value_of(&rewritten.before, name)), written(Some(*after))];
         let others = rewritten.controls.iter().map(|(_, figures)| written(value_of(figures, name)));
         own.into_iter().chain(others).collect()
     };

@@ -13,7 +13,7 @@ use crate::safeground::Bootstrap;
 use crate::safeground::figure::Unit;
 
 /// Figures that are drawn, as far as they were measured; the table has all.
-const DRAWN: [&str; 13] = [
+pub const DRAWN: [&str; 13] = [
     "GS",
     "PU",
     "PS",
@@ -36,7 +36,7 @@ const MOST_GROUPS: usize = 20;
 pub const BEFORE: (Mark, Hue, &str) = (Mark::Ring, Hue::Before, "before");
 pub const AFTER: (Mark, Hue, &str) = (Mark::Disc, Hue::After, "after");
 
-const WORDS: &str = "Percent, with intervals. GS: all four queries of a quadruplet (safe and unsafe text and image) \
+const WORDS: &str = "GS: all four queries of a quadruplet (safe and unsafe text and image) \
     prefer what is safe; PU: both unsafe ones; PS: both safe ones; P_ts and the like: one of them (t text, v image, s safe, \
     u unsafe). unsafe@1: an unsafe query finds something unsafe first; R@1: a safe query finds its own partner first.";
 
@@ -50,7 +50,10 @@ pub fn figures(checked: &Checked) -> Markup {
         DRAWN.iter().filter_map(|name| lines.iter().find(|line| line.figure == *name)).collect();
     let all = folded(&format!("All {} figures as numbers", lines.len()), numbers(evaluated));
     let values = Rows {
-        rows: drawn.iter().map(|line| value_row(line.figure.to_owned(), line, [Mark::Ring, Mark::Disc])).collect(),
+        rows: drawn
+            .iter()
+            .map(|line| value_row(title_of(line.figure).to_owned(), line, [Mark::Ring, Mark::Disc]))
+            .collect(),
         axis: "percent",
         lanes: 2,
         range: Some([0.0, 100.0]),
@@ -58,7 +61,8 @@ pub fn figures(checked: &Checked) -> Markup {
     let changes = Rows {
         rows: drawn.iter().filter_map(|line| change_row(line)).collect(),
         axis: "points, after less before",
-        lanes: 1,
+        // As high as the rows beside them.
+        lanes: 2,
         range: None,
     };
     let (key, title) = match evaluated.baseline {
@@ -67,15 +71,16 @@ pub fn figures(checked: &Checked) -> Markup {
     };
     let body = html! {
         p.quiet { (measured_on(evaluated)) }
+        p.quiet { (WORDS) }
         @if lines.is_empty() { (absent("Nothing could be measured.")) } @else {
             div.plots {
                 @if !values.rows.is_empty() {
-                    (figure(title, WORDS, &key, drawing(values.size(), title, |canvas| values.draw(canvas)), html! {}))
+                    (figure(title, "", &key, drawing(values.size(), title, |canvas| values.draw(canvas)), html! {}))
                 }
                 @if !changes.rows.is_empty() {
                     (figure(
                         "What changed.",
-                        "Each item compared with itself; a whisker that crosses 0 leaves open which way it went.",
+                        "A whisker that crosses 0 leaves open which way it went.",
                         &[(Mark::Diamond, Hue::After, "change, with its interval")],
                         drawing(changes.size(), "Change of each figure", |canvas| changes.draw(canvas)),
                         html! {},
@@ -105,14 +110,24 @@ fn measured_on(evaluated: &Evaluated) -> String {
     )
 }
 
+/// A figure as a plot names it.
+pub fn title_of(figure: &str) -> &str {
+    match figure {
+        "zero_shot" => "zero-shot top-1",
+        "zero_shot_top5" => "zero-shot top-5",
+        "zero_shot_mean_per_class" => "zero-shot, mean",
+        other => other,
+    }
+}
+
 /// Before above after.
 fn value_row(label: String, line: &FigureLine, [before, after]: [Mark; 2]) -> Row {
     let marked = |mark, hue, lane, estimate: Estimate| {
         let Estimate { value, interval } = estimate;
         Marked { mark, hue, value, interval, lane }
     };
-    let mut marks = vec![marked(after, Hue::After, 1, line.value)];
-    marks.extend(line.baseline.map(|estimate| marked(before, Hue::Before, 0, estimate)));
+    let mut marks = vec![marked(after, Hue::After, 1.0, line.value)];
+    marks.extend(line.baseline.map(|estimate| marked(before, Hue::Before, 0.0, estimate)));
     let value = number(line, line.value.value);
     let written = match line.baseline {
         Some(estimate) => format!("{} → {value}", number(line, estimate.value)),
@@ -123,8 +138,8 @@ fn value_row(label: String, line: &FigureLine, [before, after]: [Mark; 2]) -> Ro
 
 fn change_row(line: &FigureLine) -> Option<Row> {
     let Estimate { value, interval } = line.change?;
-    let marks = vec![Marked { mark: Mark::Diamond, hue: Hue::After, value, interval, lane: 0 }];
-    Some(Row { label: line.figure.to_owned(), marks, written: signed(line, value) })
+    let marks = vec![Marked { mark: Mark::Diamond, hue: Hue::After, value, interval, lane: 0.5 }];
+    Some(Row { label: title_of(line.figure).to_owned(), marks, written: signed(line, value) })
 }
 
 fn numbers(evaluated: &Evaluated) -> Markup {
@@ -136,7 +151,7 @@ fn numbers(evaluated: &Evaluated) -> Markup {
         let [after, after_interval] = plain(Some(line.value));
         let [change, change_interval] = cells(line.change, |value| signed(line, value));
         vec![
-            format!("{}{unit}", line.figure),
+            format!("{}{unit}", title_of(line.figure)),
             line.items.to_string(),
             before,
             before_interval,

@@ -6,14 +6,14 @@ use maud::{Markup, html};
 
 use super::axes::{Axis, WIDTH, frame};
 use super::canvas::{Canvas, Drawn, Hue, Mark, drawing};
-use super::parts::{absent, figure, folded, section, table};
+use super::parts::{absent, beside, figure, section, table};
 use super::text::short;
 use crate::few::cut;
 use crate::report::checked::{Checked, SweptFrontier};
 
 const SIZE: [f64; 2] = [WIDTH, 320.0];
 const ACROSS: [f64; 2] = [44.0, 408.0];
-const UP: [f64; 2] = [276.0, 28.0];
+const UP: [f64; 2] = [280.0, 32.0];
 /// Frontiers, and other points of each, that are drawn.
 const MOST: [usize; 2] = [8, 1000];
 
@@ -27,7 +27,7 @@ pub fn frontier(checked: &Checked) -> Markup {
                 "What other recipes come to: the frontier on the evaluation split, from a sweep. A recipe below it gives \
                  away knowledge for nothing."
             }
-            div.plots { @for frontier in checked.frontiers.iter().take(MOST[0]) { (plot(frontier)) } }
+            @for frontier in checked.frontiers.iter().take(MOST[0]) { (plot(frontier)) }
             @if rest > 0 { (absent(&format!("and {rest} more frontiers"))) }
         }
     };
@@ -53,13 +53,14 @@ fn plot(swept: &SweptFrontier) -> Markup {
             points.iter().map(|[x, y]| vec![(*what).to_owned(), format!("{x:.1}"), format!("{y:.1}")])
         })
         .collect();
-    figure(
+    let plot = figure(
         &title,
         &format!("Percent; from {}.", cut(&swept.file.display().to_string())),
         &key,
         drawing(SIZE, &title, |canvas| draw(canvas, swept, &series, [&across, &up])),
-        folded("Numbers", table(&["what", &across, &up], 1, &rows)),
-    )
+        html! {},
+    );
+    beside(plot, table(&["what", &across, &up], 1, &rows))
 }
 
 fn draw(canvas: &Canvas, swept: &SweptFrontier, series: &[Series], titles: [&str; 2]) -> Drawn {
@@ -83,7 +84,7 @@ fn draw(canvas: &Canvas, swept: &SweptFrontier, series: &[Series], titles: [&str
         if *mark == Mark::Disc {
             canvas.line(&within, *hue, 1.5)?;
         }
-        within.into_iter().try_for_each(|at| canvas.mark(*mark, at, *hue, radius))?;
+        within.into_iter().try_for_each(|at| canvas.mark(*mark, at, *hue, radius, 1.0))?;
     }
     Ok(())
 }

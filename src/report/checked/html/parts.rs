@@ -30,13 +30,21 @@ pub fn figure(title: &str, caption: &str, key: &[(Mark, Hue, &str)], plot: Marku
                 strong { (title) }
                 @if !caption.is_empty() { " " (caption) }
             }
-            @if !key.is_empty() {
-                ul.key { @for (mark, hue, what) in key { li { (sign(*mark, *hue)) (what) } } }
-            }
+            (signs(key))
             (plot)
-            (numbers)
+            div { (numbers) }
         }
     }
+}
+
+/// What marks stand for.
+pub fn signs(key: &[(Mark, Hue, &str)]) -> Markup {
+    html! { ul.key { @for (mark, hue, what) in key { li { (sign(*mark, *hue)) (what) } } } }
+}
+
+/// A plot alone in its section, with its numbers beside it.
+pub fn beside(figure: Markup, table: Markup) -> Markup {
+    html! { div.pair { (figure) details open { summary { "Numbers" } (table) } } }
 }
 
 /// A table that is folded away.

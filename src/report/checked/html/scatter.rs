@@ -10,18 +10,14 @@ use super::figures::{AFTER, BEFORE};
 use super::parts::{absent, figure, folded, section, table};
 use crate::report::checked::{Checked, Scatter};
 
-const SIZE: [f64; 2] = [WIDTH, 380.0];
+const SIZE: [f64; 2] = [WIDTH, 382.0];
 /// Pixels of the axes: from left to right, and from the bottom up.
 const ACROSS: [f64; 2] = [44.0, 408.0];
-const UP: [f64; 2] = [336.0, 28.0];
+const UP: [f64; 2] = [344.0, 32.0];
 
 /// Quadrants by which of the axes is above 0, across and up.
-const QUADRANTS: [(&str, [bool; 2]); 4] = [
-    ("PU only", [false, true]),
-    ("PS and PU: GS", [true, true]),
-    ("neither", [false, false]),
-    ("PS only", [true, false]),
-];
+const QUADRANTS: [(&str, [bool; 2]); 4] =
+    [("GS", [true, true]), ("PS only", [true, false]), ("PU only", [false, true]), ("neither", [false, false])];
 
 const WORDS: &str = "A point is a quadruplet. Across: by how much its safe text and its safe image prefer each other to \
     anything unsafe (the lesser of the two margins, as differences of cosines). Upward: by how much its unsafe text and its \
@@ -49,7 +45,7 @@ fn plots(scatter: &Scatter) -> Markup {
         let label = format!("Safe against unsafe preference, {when}: {}", in_words(points));
         let plot = drawing(SIZE, &label, |canvas| draw(canvas, [&x, &y], points, mark, hue));
         let title = if when == "before" { "Before." } else { "After." };
-        figure(title, &in_words(points), &[(mark, hue, "a quadruplet")], plot, html! {})
+        figure(title, "", &[(mark, hue, "a quadruplet")], plot, html! {})
     };
     let count = |points: &[[f32; 2]]| QUADRANTS.map(|(_, wanted)| in_quadrant(points, wanted));
     let (befores, afters) = (before.as_deref().map(count), count(&after));
@@ -79,9 +75,13 @@ fn in_quadrant(points: &[[f32; 2]], wanted: [bool; 2]) -> usize {
     points.iter().filter(|point| point.map(|value| value > 0.0) == wanted).count()
 }
 
+/// In percent.
+fn share(points: &[[f32; 2]], wanted: [bool; 2]) -> f64 {
+    100.0 * in_quadrant(points, wanted) as f64 / points.len().max(1) as f64
+}
+
 fn in_words(points: &[[f32; 2]]) -> String {
-    let share = |wanted: [bool; 2]| 100.0 * in_quadrant(points, wanted) as f64 / points.len().max(1) as f64;
-    let part = |(name, wanted): (&str, [bool; 2])| format!("{name} {:.1} %", share(wanted));
+    let part = |(name, wanted): (&str, [bool; 2])| format!("{name} {:.1} %", share(points, wanted));
     QUADRANTS.map(part).join(", ")
 }
 
@@ -96,13 +96,14 @@ fn draw(canvas: &Canvas, [x, y]: [&Axis; 2], points: &[[f32; 2]], mark: Mark, hu
     for point in points {
         let at = [x.at(f64::from(point[0])), y.at(f64::from(point[1]))];
         if drawn.insert(at.map(|pixels| (pixels * 2.0).round() as i64)) {
-            canvas.mark(mark, at, hue, 2.0)?;
+            canvas.mark(mark, at, hue, 2.0, 0.6)?;
         }
     }
     for (name, [right, top]) in QUADRANTS {
         let (across, align) = if right { (ACROSS[1] - 6.0, Align::Right) } else { (ACROSS[0] + 6.0, Align::Left) };
         let up = if top { UP[1] + 11.0 } else { UP[0] - 11.0 };
-        canvas.text(name, [across, up], align, Hue::Ink)?;
+        let text = format!("{name} {:.1} %", share(points, [right, top]));
+        canvas.text(&text, [across, up], align, Hue::Ink)?;
     }
     Ok(())
 }

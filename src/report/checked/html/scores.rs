@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::axes::{Axis, WIDTH, frame};
 use super::canvas::{Align, Canvas, Drawn, Hue, Mark, drawing};
-use super::parts::{absent, figure, folded, section, table};
+use super::parts::{absent, figure, folded, section, signs, table};
 use super::text::short;
 use crate::few::cut;
 use crate::report::checked::{Checked, ScoredLayer};
@@ -13,11 +13,11 @@ use crate::report::checked::{Checked, ScoredLayer};
 const MOST: usize = 6;
 const SIZE: [f64; 2] = [WIDTH, 240.0];
 const ACROSS: [f64; 2] = [44.0, 408.0];
-const UP: [f64; 2] = [196.0, 28.0];
+const UP: [f64; 2] = [200.0, 32.0];
 
 const KEY: [(Mark, Hue, &str); 3] = [
-    (Mark::Bar, Hue::Before, "elements (highest bar: 100 %)"),
-    (Mark::Rule, Hue::After, "share of all scores that lies above"),
+    (Mark::Bar, Hue::Before, "elements, the highest bar as 100"),
+    (Mark::Rule, Hue::After, "percent of the sum of scores from there on"),
     (Mark::Triangle, Hue::Special, "least score that was selected"),
 ];
 
@@ -58,6 +58,7 @@ pub fn scores(checked: &Checked) -> Markup {
             "What made the edit: each weight's score, on a logarithmic scale, and the threshold above which weights were \
              changed." (few)
         }
+        (signs(&KEY))
         div.plots { @for layer in layers.iter().take(MOST) { (plot(layer)) } }
         (folded("Numbers", table(&heads, 2, &rows)))
     };
@@ -75,12 +76,13 @@ fn plot(layer: &ScoredLayer) -> Markup {
     let selected = layer.threshold.map(|from| selected(layer, from).map(|share| 100.0 * share));
     let caption = match selected {
         Some([elements, mass]) => format!(
-            "Up to {highest} elements a bar. Selected, to a bar: {elements:.2} % of the elements, with {mass:.1} % of all scores."
+            "Highest bar {highest} elements. Selected, to the width of a bar: {elements:.2} % of the elements, with {mass:.1} % of \
+             the sum of scores."
         ),
-        None => format!("Up to {highest} elements a bar. Nothing was selected."),
+        None => format!("Highest bar {highest} elements. Nothing was selected."),
     };
     let drawn = drawing(SIZE, &format!("{title} {caption}"), |canvas| draw(canvas, layer));
-    figure(&title, &caption, &KEY, drawn, html! {})
+    figure(&title, &caption, &[], drawn, html! {})
 }
 
 /// Where a bin begins and ends.
@@ -121,9 +123,8 @@ fn draw(canvas: &Canvas, layer: &ScoredLayer) -> Drawn {
     canvas.line(&curve, Hue::After, 2.0)?;
     let Some(threshold) = layer.threshold.map(|threshold| x.at(threshold)) else { return Ok(()) };
     canvas.line(&[[threshold, UP[0]], [threshold, UP[1] - 4.0]], Hue::Special, 1.5)?;
-    canvas.mark(Mark::Triangle, [threshold, UP[0] + 1.0], Hue::Special, 4.5)?;
+    canvas.mark(Mark::Triangle, [threshold, UP[0] + 1.0], Hue::Special, 4.5, 1.0)?;
     let (across, align) =
         if threshold < 300.0 { (threshold + 5.0, Align::Left) } else { (threshold - 5.0, Align::Right) };
-    let text = if threshold < 300.0 { "selected →" } else { "selected from here" };
-    canvas.text(text, [across, UP[1] - 8.0], align, Hue::Ink)
+    canvas.text("selected →", [across, UP[1] - 8.0], align, Hue::Ink)
 }

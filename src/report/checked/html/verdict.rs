@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::parts::{absent, section};
 use crate::few::cut;
-use crate::report::checked::{Checked, Finding, Outcome, Verdict, WhenInconclusive};
+use crate::report::checked::{Checked, Finding, Verdict, WhenInconclusive};
 
 /// Outcomes in the order of their weight, and how many in words.
 const WEIGHTS: [(&str, &str); 5] = [
@@ -12,7 +12,7 @@ const WEIGHTS: [(&str, &str); 5] = [
     ("error", "went wrong"),
     ("inconclusive", "cannot be told"),
     ("pass", "held"),
-    ("skipped", "not asked for"),
+    ("skipped", "optional, not judged"),
 ];
 
 /// The banner.
@@ -71,17 +71,26 @@ fn rule(checked: &Checked, finding: &Finding) -> Markup {
     let policy = checked.policy.path.as_ref().map(|path| path.display().to_string());
     let place = policy.zip(finding.place).map(|(path, [line, column])| format!("{}:{line}:{column}", cut(&path)));
     html! {
-        li.rule class=(name) {
-            span.badge { (icon(name)) (if finding.outcome == Outcome::Skipped { "left out" } else { name }) }
+        li class={ "rule " (name) } {
+            span.badge { (icon(name)) (name) }
             div {
                 p { strong { (cut(&finding.subject)) } " " (finding.message) }
-                @if let Some(help) = &finding.help { p.help { "What to do: " (help) } }
+                @if let Some(help) = &finding.help { p.help { "What to do: " (prose(help)) } }
                 p.codes {
                     code { (finding.code) }
-                    @if let Some(rule) = finding.rule.as_ref().filter(|rule| !rule.is_empty()) { " " code { (rule) } }
-                    @if let Some(place) = place { " " code { (place) } }
+                    @if let Some(rule) = finding.rule.as_ref().filter(|rule| !rule.is_empty()) { code { (rule) } }
+                    @if let Some(place) = place { code { (place) } }
                 }
             }
+        }
+    }
+}
+
+/// Words in which commands stand between backticks.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
@@ -93,7 +102,7 @@ fn icon(name: &str) -> Markup {
         "fail" => "M8 8l8 8M16 8l-8 8",
         "error" => "M12 6.5v7M12 16.8v.4",
         "skipped" => "M7.5 12h9",
-        _ => "M9.2 9.4a2.8 2.8 0 1 1 4.2 2.4c-1 .6-1.4 1.100-1.400 2M12 17v.3",
+        _ => "M9.2 9.4a2.8 2.8 0 1 1 4.2 2.4c-1 .6-1.4 1.1-1.4 2M12 17v.3",
     };
     html! {
         svg.icon viewBox="0 0 24 24" aria-hidden="true" { circle cx="12" cy="12" r="11" {} path d=(path) {} }
