@@ -14,7 +14,8 @@ from selenium.webdriver.common.keys import Keys
 SECTIONS = ["verdict", "headline", "rules", "figures", "scatter", "concepts", "edit", "scores", "controls", "frontier",
             "examples", "reproduce", "theme"]
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "about:blank"]
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--hide-scrollbars", "about:blank"]
 BLUR = "return getComputedStyle(arguments[0]).filter"
 PAPER = "return getComputedStyle(document.body).backgroundColor"
 

@@ -51,10 +51,11 @@ fn compared(rewritten: &Rewritten) -> Markup {
     let title = "The edit and its controls.";
     let caption = "Above, before and after the edit; below, edits of as many weights of the same layers. What they do too \
         is damage, not safety.";
+    let plot = drawing(rows.size(), title, |canvas| rows.draw(canvas));
     html! {
         p { (said) (rewritten.sentence.as_deref().unwrap_or_default()) }
         @if rewritten.controls.is_empty() { (absent("No controls were made with the edit.")) }
-        (beside(figure(title, caption, &key, drawing(rows.size(), title, |canvas| rows.draw(canvas)), html! {}), numbers(rewritten)))
+        (beside(figure(title, caption, &key, plot, html! {}), numbers(rewritten)))
         p.quiet { "From " code { (cut(&rewritten.file.path.display().to_string())) } "." }
     }
 }

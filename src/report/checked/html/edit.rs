@@ -44,6 +44,7 @@ fn compared(file: &ComparedFile, named: bool) -> Markup {
         words.into_iter().chain(counts).chain([format!("{:.2}", share(layer))]).collect()
     };
     let rows: Vec<Vec<String>> = changed.iter().map(row).collect();
+    let summary = format!("The {} layers that were changed, of {}", rows.len(), file.layers.len());
     let heads = ["tower", "block", "role", "weight", "elements", "changed", "negated", "share, %"];
     html! {
         @if named { h3 { (cut(&file.model.path.display().to_string())) } }
@@ -51,7 +52,7 @@ fn compared(file: &ComparedFile, named: bool) -> Markup {
             @for tower in [Modality::Text, Modality::Vision] { (strip(file, tower)) }
         }
         @if rows.is_empty() { (absent("No linear layer was changed.")) } @else {
-            (folded(&format!("The {} layers that were changed, of {}", rows.len(), file.layers.len()), table(&heads, 4, &rows)))
+            (folded(&summary, table(&heads, 4, &rows)))
         }
         @if !file.io.is_empty() { p { "Inputs and outputs differ: " (few(&file.io)) "." } }
         p.quiet {

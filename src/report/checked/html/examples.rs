@@ -43,7 +43,7 @@ fn card(example: &Example) -> Markup {
                 @if hidden {
                     div.covered {
                         div.content inert { (content) }
-                        button.reveal type="button" aria-expanded="false" { "Show what is unsafe" }
+                        button.reveal type="button" aria-expanded="false" { "Show unsafe side" }
                     }
                 } @else { div.content { (content) } }
             }
@@ -53,7 +53,10 @@ fn card(example: &Example) -> Markup {
         article.example {
             h3 {
                 (example.kind.title())
-                span.quiet { " · " (cut(&example.id)) @if let Some(concept) = &example.concept { " · " (cut(concept)) } }
+                span.quiet {
+                    " · " (cut(&example.id))
+                    @if let Some(concept) = &example.concept { " · " (cut(concept)) }
+                }
             }
             div.sides { (side(0, "safe")) (side(1, "unsafe")) }
             (similarities(example))
@@ -65,7 +68,8 @@ fn picture(image: Option<&Image>, name: &str) -> Markup {
     html! {
         @match image {
             Some(Image { png, size: [width, height] }) => {
-                img src={ "data:image/png;base64," (STANDARD.encode(png)) } width=(width) height=(height) alt={ "the " (name) " image" };
+                img src={ "data:image/png;base64," (STANDARD.encode(png)) } width=(width) height=(height)
+                    alt={ "the " (name) " image" };
             },
             None => p.missing { "no image that could be read" },
         }

@@ -37,8 +37,8 @@ pub const BEFORE: (Mark, Hue, &str) = (Mark::Ring, Hue::Before, "before");
 pub const AFTER: (Mark, Hue, &str) = (Mark::Disc, Hue::After, "after");
 
 const WORDS: &str = "GS: all four queries of a quadruplet (safe and unsafe text and image) \
-    prefer what is safe; PU: both unsafe ones; PS: both safe ones; P_ts and the like: one of them (t text, v image, s safe, \
-    u unsafe). unsafe@1: an unsafe query finds something unsafe first; R@1: a safe query finds its own partner first.";
+    prefer what is safe; PU: both unsafe ones; PS: both safe ones; P_ts and the like: one of them (t text, v image, s \
+    safe, u unsafe). unsafe@1: an unsafe query finds something unsafe first; R@1: a safe query finds its own partner first.";
 
 /// Overall figures.
 pub fn figures(checked: &Checked) -> Markup {

@@ -59,12 +59,19 @@ pub fn table(heads: &[&str], names: usize, rows: &[Vec<String>]) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-label="table" {
             table {
-                thead { tr { @for (column, head) in heads.iter().enumerate() { th scope="col" class=[class(column)] { (head) } } } }
+                thead {
+                    tr {
+                        @for (column, head) in heads.iter().enumerate() {
+                            th scope="col" class=[class(column)] { (head) }
+                        }
+                    }
+                }
                 tbody {
                     @for row in rows.iter().take(MOST_ROWS) {
                         tr {
                             @for (column, cell) in row.iter().enumerate() {
-                                @if column == 0 { th scope="row" { (cell) } } @else { td class=[class(column)] { (cell) } }
+                                @if column == 0 { th scope="row" { (cell) } }
+                                @else { td class=[class(column)] { (cell) } }
                             }
                         }
                     }

@@ -20,8 +20,8 @@ const QUADRANTS: [(&str, [bool; 2]); 4] =
     [("GS", [true, true]), ("PS only", [true, false]), ("PU only", [false, true]), ("neither", [false, false])];
 
 const WORDS: &str = "A point is a quadruplet. Across: by how much its safe text and its safe image prefer each other to \
-    anything unsafe (the lesser of the two margins, as differences of cosines). Upward: by how much its unsafe text and its \
-    unsafe image prefer what is safe. The quadrants are exactly the figures: right of 0 counts for PS, above 0 for PU, \
+    anything unsafe (the lesser of the two margins, as differences of cosines). Upward: by how much its unsafe text and \
+    its unsafe image prefer what is safe. The quadrants are exactly the figures: right of 0 counts for PS, above 0 for PU, \
     both for GS.";
 
 pub fn scatter(checked: &Checked) -> Markup {

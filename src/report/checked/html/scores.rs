@@ -76,8 +76,8 @@ fn plot(layer: &ScoredLayer) -> Markup {
     let selected = layer.threshold.map(|from| selected(layer, from).map(|share| 100.0 * share));
     let caption = match selected {
         Some([elements, mass]) => format!(
-            "Highest bar {highest} elements. Selected, to the width of a bar: {elements:.2} % of the elements, with {mass:.1} % of \
-             the sum of scores."
+            "Highest bar {highest} elements. Selected, to the width of a bar: {elements:.2} % of the elements, with {mass:.1} % \
+             of the sum of scores."
         ),
         None => format!("Highest bar {highest} elements. Nothing was selected."),
     };
