@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 DENY_VERSION=0.20.2
 ONNX_VERSION=1.23.2
 ORT_VERSION=1.32.0
+SELENIUM_VERSION=4.51.0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -14,12 +15,22 @@ step "format"
 cargo fmt --check
 
 step "build and tests"
-# Python's onnx.checker and ONNX Runtime judge our outputs. Tests that need them fail where they are missing.
-versions="import onnx, onnxruntime; print(onnx.__version__, onnxruntime.__version__)"
-if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$ONNX_VERSION $ORT_VERSION" ]]; then
+# Python's onnx.checker and ONNX Runtime judge our outputs, and a browser the page of `check`. Tests that need them fail
+# where they are missing.
+versions="import onnx, onnxruntime, selenium; print(onnx.__version__, onnxruntime.__version__, selenium.__version__)"
+if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$ONNX_VERSION $ORT_VERSION $SELENIUM_VERSION" ]]; then
     python3 -m venv target/python
     target/python/bin/python -m pip install --quiet --disable-pip-version-check \
-        "onnx==$ONNX_VERSION" "onnxruntime==$ORT_VERSION"
+        "onnx==$ONNX_VERSION" "onnxruntime==$ORT_VERSION" "selenium==$SELENIUM_VERSION"
+fi
+has() { command -v "$1" >/dev/null; }
+if ! { has "${UWM_TEST_CHROMIUM:-chromium}" || has chromium-browser || has google-chrome; } || ! has chromedriver; then
+    root=()
+    [[ $EUID -eq 0 ]] || root=(sudo -n)
+    if has apt-get && "${root[@]}" true 2>/dev/null; then
+        "${root[@]}" apt-get update -qq
+        "${root[@]}" apt-get install -qq -y --no-install-recommends chromium chromium-driver
+    fi
 fi
 export UWM_TEST_PYTHON="$PWD/target/python/bin/python"
 cargo build --release --locked

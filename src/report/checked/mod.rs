@@ -2,6 +2,7 @@
 
 mod detail;
 mod finding;
+mod html;
 #[cfg(test)]
 pub mod sample;
 mod structure;

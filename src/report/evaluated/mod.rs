@@ -1,7 +1,7 @@
 //! What `evaluate` found.
 
 pub(super) mod json;
-mod table;
+pub(super) mod table;
 
 use std::path::PathBuf;
 

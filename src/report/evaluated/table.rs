@@ -175,14 +175,14 @@ impl Evaluated {
 }
 
 /// Percentages to a tenth, cosines to a thousandth.
-fn number(line: &FigureLine, value: f64) -> String {
+pub(in crate::report) fn number(line: &FigureLine, value: f64) -> String {
     match line.unit {
         Unit::Percent => format!("{value:.1}"),
         Unit::Cosine => format!("{value:.3}"),
     }
 }
 
-fn signed(line: &FigureLine, value: f64) -> String {
+pub(in crate::report) fn signed(line: &FigureLine, value: f64) -> String {
     match line.unit {
         // No minus before a zero.
         Unit::Percent => format!("{:+.1}", value + 0.0),
@@ -198,7 +198,7 @@ fn interval(line: &FigureLine, estimate: Estimate, is_change: bool) -> String {
     }
 }
 
-fn small(p: f64) -> String {
+pub(in crate::report) fn small(p: f64) -> String {
     match p {
         0.001.. => format!("{p:.3}"),
         1e-99.. => format!("{p:.0e}"),
