@@ -64,6 +64,7 @@ fn evaluated() -> Evaluated {
         model: vec![file("safe.onnx")],
         baseline: Some(vec![file("model.onnx")]),
         data: Some("pairs.jsonl".into()),
+        data_sha256: None,
         quadruplets: 5000,
         zero_shot_images: 700,
         ailments: vec![],

@@ -10,9 +10,6 @@ impl Checked {
     pub fn to_junit(&self) -> String {
         String::new()
     }
-    pub fn to_html(&self) -> String {
-        String::new()
-    }
     pub fn to_table(&self) -> String {
         format!("{} {}\n{:#?}\n", self.verdict(), self.headline(), self.findings)
     }
