@@ -202,6 +202,8 @@ fn rewritten() -> Rewritten {
         FIGURES.iter().map(|(name, before, after)| ((*name).to_owned(), before + (after - before) * shift)).collect()
     };
     let scored = |block: usize| ScoredLayer {
+        selected: 900,
+        zero: 1000,
         tower: Modality::Vision,
         block: Some(block),
         role: "fc2".to_owned(),

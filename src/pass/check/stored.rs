@@ -134,6 +134,7 @@ struct Layer {
     role: String,
     initializer: String,
     shape: [usize; 2],
+    selected: u64,
     scores: Option<ScoreSpread>,
 }
 
@@ -193,13 +194,13 @@ fn percent(name: &str, value: f64) -> Result<f64, String> {
 impl Layer {
     /// How its scores are spread, if that is there.
     fn scored(self) -> Option<Result<ScoredLayer, String>> {
-        let Self { tower, block, role, initializer, shape, scores } = self;
+        let Self { tower, block, role, initializer, shape, selected, scores } = self;
         let scores = scores?;
         if let Err(reason) = check(&scores, shape) {
             return Some(Err(format!("the scores of layer '{}': {reason}", cut(&initializer))));
         }
-        let ScoreSpread { range, counts, mass, threshold, .. } = scores;
-        Some(Ok(ScoredLayer { tower, block, role, initializer, range, counts, mass, threshold }))
+        let ScoreSpread { range, counts, mass, zero, threshold } = scores;
+        Some(Ok(ScoredLayer { tower, block, role, initializer, selected, zero, range, counts, mass, threshold }))
     }
 }
 

@@ -117,6 +117,10 @@ pub struct ScoredLayer {
     pub initializer: String,
     /// Decimal logarithms of the least and the greatest score above 0.
     pub range: [f64; 2],
+    /// Elements that were selected.
+    pub selected: u64,
+    /// Elements that score 0.
+    pub zero: u64,
     /// Elements in each of equally wide bins of the logarithm; those that score 0 are in none.
     pub counts: Vec<u64>,
     /// Share of the sum of all scores that lies in each.

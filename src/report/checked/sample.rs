@@ -168,6 +168,8 @@ pub fn sample() -> Checked {
         block: Some(1),
         role: "fc2".to_owned(),
         initializer: NASTY.to_owned(),
+        selected: 120,
+        zero: 40,
         range: [-6.0, 0.0],
         counts: (0..48_u64).map(|bin| 900 - (bin.abs_diff(20)).pow(2)).collect(),
         mass: vec![1.0 / 48.0; 48],

@@ -44,20 +44,25 @@ fn compared(file: &ComparedFile, named: bool) -> Markup {
         words.into_iter().chain(counts).chain([format!("{:.2}", share(layer))]).collect()
     };
     let rows: Vec<Vec<String>> = changed.iter().map(row).collect();
+    let towers = [Modality::Text, Modality::Vision].map(|tower| Cells::of(tower, &file.layers));
+    // One scale, so that strips can be compared.
+    let most = towers.iter().flat_map(Cells::shares).map(|(_, share)| share).fold(0.0, f64::max);
     let summary = format!("The {} layers that were changed, of {}", rows.len(), file.layers.len());
     let heads = ["tower", "block", "role", "weight", "elements", "changed", "negated", "share, %"];
     html! {
         @if named { h3 { (cut(&file.model.path.display().to_string())) } }
         div.plots {
-            @for tower in [Modality::Text, Modality::Vision] { (strip(file, tower)) }
+            @for cells in &towers { (cells.strip(most)) }
         }
         @if rows.is_empty() { (absent("No linear layer was changed.")) } @else {
             (folded(&summary, table(&heads, 4, &rows)))
         }
         @if !file.io.is_empty() { p { "Inputs and outputs differ: " (few(&file.io)) "." } }
-        p.quiet {
-            "Tensors compared: " (file.diff.compared) ". Edits that its metadata tell of: " (file.edits) "."
-            @if !file.diff.provenance.is_empty() { " Metadata that differ: " (few(&file.diff.provenance)) "." }
+        p.quiet { "Tensors compared: " (file.diff.compared) ". Edits that its metadata tell of: " (file.edits) "." }
+        @if !file.diff.provenance.is_empty() {
+            (folded("Metadata of this tool that differ", html! {
+                ul.siblings { @for entry in file.diff.provenance.iter().take(MOST[1]) { li { code { (cut(entry)) } } } }
+            }))
         }
         @if !file.siblings.is_empty() {
             ul.siblings {
@@ -86,27 +91,31 @@ fn percent(changed: usize, elements: usize) -> f64 {
     100.0 * changed as f64 / elements.max(1) as f64
 }
 
-/// Elements changed and all elements, by block (none last) and role.
+/// The layers of a tower: elements changed and all elements, by block (none last) and role.
 struct Cells<'a> {
+    tower: Modality,
+    /// Of all of them, drawn or not.
+    all: [usize; 2],
     blocks: Vec<Option<usize>>,
     roles: Vec<&'a str>,
     counts: BTreeMap<(usize, usize), [usize; 2]>,
 }
 
 impl<'a> Cells<'a> {
-    fn of(layers: &[&'a ChangedLayer]) -> Self {
+    fn of(tower: Modality, layers: &'a [ChangedLayer]) -> Self {
+        let layers: Vec<&ChangedLayer> = layers.iter().filter(|layer| layer.tower == tower).collect();
         let mut blocks: Vec<Option<usize>> = layers.iter().map(|layer| layer.block).collect();
         blocks.sort_by_key(|block| block.unwrap_or(usize::MAX));
         blocks.dedup();
         blocks.truncate(MOST[0]);
         let mut roles = vec![];
-        for layer in layers {
+        for layer in &layers {
             if roles.len() < MOST[1] && !roles.contains(&layer.role.as_str()) {
                 roles.push(layer.role.as_str());
             }
         }
         let mut counts = BTreeMap::<_, [usize; 2]>::new();
-        for layer in layers {
+        for layer in &layers {
             let column = blocks.iter().position(|block| *block == layer.block);
             let row = roles.iter().position(|role| *role == layer.role);
             if let Some(at) = column.zip(row) {
@@ -115,7 +124,24 @@ impl<'a> Cells<'a> {
                 *elements += layer.elements;
             }
         }
-        Self { blocks, roles, counts }
+        let sum = |part: fn(&ChangedLayer) -> usize| layers.iter().map(|layer| part(layer)).sum::<usize>();
+        let all = [sum(|layer| layer.changed), sum(|layer| layer.elements)];
+        Self { tower, all, blocks, roles, counts }
+    }
+
+    /// The tower's strip, in which `most` percent are darkest.
+    fn strip(&self, most: f64) -> Markup {
+        if self.roles.is_empty() {
+            return html! {};
+        }
+        let [changed, elements] = self.all;
+        let share = percent(changed, elements);
+        let caption = format!(
+            "{changed} of {elements} weights of linear layers changed ({share:.3} %); the share of each layer."
+        );
+        let title = format!("The {} tower.", self.tower);
+        let plot = drawing(self.size(), &format!("{title} {caption}"), |canvas| self.draw(canvas, most));
+        figure(&title, &caption, &[], plot, html! {})
     }
 
     fn shares(&self) -> impl Iterator<Item = ((usize, usize), f64)> {
@@ -138,7 +164,7 @@ impl<'a> Cells<'a> {
             canvas.text(&short(role, 12), [LEFT - 8.0, middle], Align::Right, Hue::Ink)?;
         }
         for ((column, row), share) in self.shares() {
-            cell(canvas, place(column as f64, row as f64), share / most)?;
+            cell(canvas, place(column as f64, row as f64), if most > 0.0 { share / most } else { 0.0 })?;
         }
         let bottom = self.roles.len() as f64 * CELL;
         // Numbers of blocks must not run into one another.
@@ -152,7 +178,8 @@ impl<'a> Cells<'a> {
             }
         }
         canvas.text("block", [LEFT - 8.0, bottom + TEXT * 0.9], Align::Right, Hue::Muted)?;
-        self.scale(canvas, most, bottom + TEXT * 2.6)
+        // Without a change there is nothing to tell apart.
+        if most > 0.0 { self.scale(canvas, most, bottom + TEXT * 2.6) } else { Ok(()) }
     }
 
     /// What strength stands for.
@@ -175,24 +202,4 @@ fn cell(canvas: &Canvas, corners: [[f64; 2]; 2], share: f64) -> Drawn {
     } else {
         canvas.outline(corners, Hue::Line)
     }
-}
-
-fn strip(file: &ComparedFile, tower: Modality) -> Markup {
-    let layers: Vec<&ChangedLayer> = file.layers.iter().filter(|layer| layer.tower == tower).collect();
-    if layers.is_empty() {
-        return html! {};
-    }
-    let cells = Cells::of(&layers);
-    let most = cells.shares().map(|(_, share)| share).fold(0.0, f64::max);
-    let sum = |part: fn(&ChangedLayer) -> usize| layers.iter().map(|layer| part(layer)).sum::<usize>();
-    let (changed, elements) = (sum(|layer| layer.changed), sum(|layer| layer.elements));
-    let caption = format!(
-        "{changed} of {elements} weights of linear layers changed ({:.3} %); the share of each layer.",
-        percent(changed, elements)
-    );
-    let title = format!("The {tower} tower.");
-    // Without a change there is no greatest share.
-    let most = if most > 0.0 { most } else { 100.0 };
-    let plot = drawing(cells.size(), &format!("{title} {caption}"), |canvas| cells.draw(canvas, most));
-    figure(&title, &caption, &[], plot, html! {})
 }

@@ -39,19 +39,19 @@ pub fn scores(checked: &Checked) -> Markup {
     let row = |layer: &&ScoredLayer| {
         let power = |exponent: f64| format!("{:.1e}", 10_f64.powf(exponent));
         let [low, high] = layer.range.map(power);
-        let above = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.2}", 100.0 * share));
         vec![
             name(layer),
             cut(&layer.initializer),
             low,
             high,
             layer.threshold.map_or("nothing selected".to_owned(), power),
-            above(layer.threshold.map(|from| selected(layer, from)[0])),
-            above(layer.threshold.map(|from| selected(layer, from)[1])),
+            layer.selected.to_string(),
+            format!("{:.2}", 100.0 * layer.selected as f64 / elements(layer).max(1) as f64),
+            layer.zero.to_string(),
         ]
     };
     let rows: Vec<Vec<String>> = layers.iter().map(row).collect();
-    let heads = ["layer", "weight", "least", "greatest", "selected from", "elements, %", "of all scores, %"];
+    let heads = ["layer", "weight", "least", "greatest", "selected from", "selected", "of elements, %", "score 0"];
     let few = if all > MOST { format!(" {MOST} of {all} layers are drawn; the table has all.") } else { String::new() };
     let body = html! {
         p.quiet {
@@ -73,14 +73,15 @@ fn name(layer: &ScoredLayer) -> String {
 fn plot(layer: &ScoredLayer) -> Markup {
     let title = format!("{}.", name(layer));
     let highest = layer.counts.iter().max().unwrap_or(&0);
-    let selected = layer.threshold.map(|from| selected(layer, from).map(|share| 100.0 * share));
-    let caption = match selected {
-        Some([elements, mass]) => format!(
-            "Highest bar {highest} elements. Selected, to the width of a bar: {elements:.2} % of the elements, with {mass:.1} % \
-             of the sum of scores."
-        ),
-        None => format!("Highest bar {highest} elements. Nothing was selected."),
+    let all = elements(layer);
+    let selected = match (layer.selected, layer.threshold) {
+        (0, _) | (_, None) => "Nothing was selected.".to_owned(),
+        (selected, Some(_)) => {
+            format!("Selected: {selected} of {all} elements ({:.2} %).", 100.0 * selected as f64 / all.max(1) as f64)
+        }
     };
+    let none = if layer.zero == 0 { String::new() } else { format!(" {} score 0 and are in no bar.", layer.zero) };
+    let caption = format!("{selected}{none} Highest bar: {highest}.");
     let drawn = drawing(SIZE, &format!("{title} {caption}"), |canvas| draw(canvas, layer));
     figure(&title, &caption, &[], drawn, html! {})
 }
@@ -92,15 +93,9 @@ fn ends(layer: &ScoredLayer, bin: usize) -> [f64; 2] {
     [at(bin), at(bin + 1)]
 }
 
-/// Shares of elements and of all scores in the bins from that on in which a score lies.
-fn selected(layer: &ScoredLayer, from: f64) -> [f64; 2] {
-    let bins = (0..layer.counts.len()).filter(|bin| ends(layer, *bin)[1] > from || bin + 1 == layer.counts.len());
-    let (mut elements, mut mass) = (0, 0.0);
-    for bin in bins {
-        elements += layer.counts[bin];
-        mass += layer.mass.get(bin).unwrap_or(&0.0);
-    }
-    [elements as f64 / layer.counts.iter().sum::<u64>().max(1) as f64, mass]
+/// Elements of a layer.
+fn elements(layer: &ScoredLayer) -> u64 {
+    layer.counts.iter().fold(layer.zero, |all, count| all.saturating_add(*count))
 }
 
 fn draw(canvas: &Canvas, layer: &ScoredLayer) -> Drawn {

@@ -70,11 +70,14 @@ fn rule(checked: &Checked, finding: &Finding) -> Markup {
     let name = finding.outcome.name();
     let policy = checked.policy.path.as_ref().map(|path| path.display().to_string());
     let place = policy.zip(finding.place).map(|(path, [line, column])| format!("{}:{line}:{column}", cut(&path)));
+    // Most messages begin with what they are about.
+    let rest = finding.message.strip_prefix(&finding.subject).unwrap_or(&finding.message).trim_start();
+    let subject = cut(&finding.subject);
     html! {
         li class={ "rule " (name) } {
             span.badge { (icon(name)) (name) }
             div {
-                p { strong { (cut(&finding.subject)) } " " (finding.message) }
+                p { strong { (subject) } " " (rest) }
                 @if let Some(help) = &finding.help { p.help { "What to do: " (prose(help)) } }
                 p.codes {
                     code { (finding.code) }
