@@ -68,7 +68,7 @@ fn a_report_is_read_back_as_it_was_written() {
 }
 
 #[test]
-fn scores_are_told_where_all_pairs_have_the_same() {
+fn concepts_with_scores_of_their_own_have_no_common_spread() {
     let small = Small::new();
     let (of_each, model) =
         rewritten(&small, "each", &["--score", "dataset", "--concepts", "union", "--controls", "off"]);

@@ -166,6 +166,22 @@ fn a_model_of_both_towers_is_a_sibling_of_each() {
 }
 
 #[test]
+fn files_of_one_tower_are_siblings_of_a_model_of_both() {
+    let bundled = |name: &str| root("models/emoji-clip").join(name);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["text_model.onnx", "vision_model.onnx"] {
+        std::fs::copy(bundled(name), folder.path().join(name)).unwrap();
+    }
+    let model = folder.path().join("model.onnx");
+    let edit = negations(&bundled("model.onnx"), 5, 97);
+    apply_patch(&bundled("model.onnx"), &edit, &model);
+    carry_over(&folder.path().join("vision_model.onnx"), &edit);
+    let expected = [("text_model.onnx", SiblingState::Stale), ("vision_model.onnx", SiblingState::Edited)];
+    let found = siblings(&compare(&model, &bundled("model.onnx")));
+    assert_eq!(found, expected.map(|(name, state)| (name.to_owned(), state)));
+}
+
+#[test]
 fn other_values_are_told_from_the_original_ones() {
     let direction = |layer: &Linear, size: f64| {
         let [out, inputs] = layer.weight.shape;

@@ -1,6 +1,6 @@
 //! What a program that runs a model relies on: inputs, outputs, opsets, and the version of the format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::few::{cut, few, few_of};
 use crate::onnx::proto::{ModelProto, ValueInfoProto};
@@ -56,12 +56,13 @@ fn of_values<'a>(what: &str, was: &'a [ValueInfoProto], is: &'a [ValueInfoProto]
     found
 }
 
-fn of_opsets(was: &ModelProto, is: &ModelProto) -> Option<String> {
-    let versions = |proto: &ModelProto| -> BTreeMap<String, i64> {
-        let name = |domain: &str| if domain.is_empty() { "ai.onnx".to_owned() } else { cut(domain) };
-        proto.opset_import.iter().map(|set| (name(&set.domain), set.version)).collect()
-    };
-    let (was, is) = (versions(was), versions(is));
-    let list = |of: &BTreeMap<String, i64>| few(of.iter().map(|(domain, version)| format!("{domain} {version}")));
+fn of_opsets<'a>(was: &'a ModelProto, is: &'a ModelProto) -> Option<String> {
+    let [was, is] = [was, is].map(|proto| {
+        let name = |domain: &'a str| if domain.is_empty() { "ai.onnx" } else { domain };
+        let mut sets: Vec<_> = proto.opset_import.iter().map(|set| (name(&set.domain), set.version)).collect();
+        sets.sort_unstable();
+        sets
+    });
+    let list = |of: &[(&str, i64)]| few_of(of, |(domain, version)| format!("{} {version}", cut(domain)));
     (was != is).then(|| format!("the opsets are {} and were {}", list(&is), list(&was)))
 }

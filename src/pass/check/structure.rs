@@ -74,7 +74,7 @@ fn pairs(model: &ModelFiles, original: &ModelFiles, hints: &Hints) -> Result<Vec
 /// The towers that a model has, understood or not.
 fn towers(model: &Model, hints: &Hints) -> Vec<Modality> {
     let Ok(graph) = Graph::new(model) else { return vec![] };
-    let Ok(towers) = find_towers(&graph, hints) else { return vec![] };
+    let Ok(towers) = find_towers(&graph, &hints_for(&graph, hints)) else { return vec![] };
     towers.found.iter().map(|tower| tower.modality).chain(towers.failed.iter().map(|(tower, _)| *tower)).collect()
 }
 
