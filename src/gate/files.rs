@@ -1,5 +1,6 @@
 //! What differs in the files, against what may.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::policy::Policy;
@@ -159,7 +160,9 @@ fn siblings(finding: &mut Finding, structure: Option<&Structure>) {
             format!("Of files beside the model it cannot be told whether they have the edit: {}.", list(&unknown));
         (Outcome::Inconclusive, message, Some("look at them, and take away what is not to be shipped"))
     } else {
-        let message = match all.len() {
+        // A file with both towers is beside each of two.
+        let files: BTreeSet<&PathBuf> = all.iter().map(|(path, _)| *path).collect();
+        let message = match files.len() {
             0 => "No file beside the model holds the same weights.".to_owned(),
             1 => format!("{} has the edit too.", all[0].0.display()),
             count => format!("All {count} files beside the model that hold the same weights have the edit too."),
