@@ -25,15 +25,25 @@ pub fn few_of<T>(things: &[T], describe: impl Fn(&T) -> String) -> String {
 
 /// A name, the end left out if it is long.
 pub fn cut(name: &str) -> String {
-    match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+    cut_to(name, LONGEST)
+}
+
+/// Text of at most so many characters, the end left out if there are more.
+pub fn cut_to(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
-/// Text from a file, whose control characters are escaped: a terminal would obey them.
+/// Text from a file, whose control characters are escaped, those that turn the direction of writing too: a terminal would
+/// obey them.
 pub fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if obeyed(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]
@@ -46,6 +56,7 @@ mod tests {
         assert_eq!(few(["a", "b"]), "a, b");
         assert_eq!(few(0..10), "0, 1, 2, 3, 4, 5, 6, 7 and 2 more");
         assert_eq!(harmless("ü'\x1b[1m\n"), "ü'\\u{1b}[1m\\n");
+        assert_eq!(harmless("a\u{202e}b\u{2069}"), "a\\u{202e}b\\u{2069}");
         assert_eq!(cut(&"ü".repeat(160)).chars().count(), 160);
         assert_eq!(cut(&"ü".repeat(161)), "ü".repeat(160) + "…");
     }

@@ -10,6 +10,7 @@
 //! use uwm_onnx::config::Config;
 //! use uwm_onnx::onnx::Hints;
 //! use uwm_onnx::pass::{Controls, Error, Job, Limits, ModelFiles, Runner, Unobserved, rewrite};
+//! use uwm_onnx::report::Look;
 //! use uwm_onnx::runtime::{Wish, open};
 //!
 //! # fn main() -> Result<(), Error> {
@@ -33,7 +34,7 @@
 //! let runtime = open(&Wish::default()).map_err(Error::NoRuntime)?;
 //! let runner = Runner { runtime: &*runtime, observer: &Unobserved, limits: Limits::default() };
 //! let report = rewrite(&job, runner)?;
-//! println!("{}", report.to_table());
+//! println!("{}", report.to_table(Look::PLAIN));
 //! # Ok(())
 //! # }
 //! ```

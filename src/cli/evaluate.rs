@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args as ClapArgs};
 
 use super::evaluation::EvaluationArgs;
 use super::progress::Bars;
+use super::terminal;
 use super::{Exit, Format};
 use crate::pass::{Error, EvaluateJob, evaluate};
 use crate::runtime::open;
@@ -44,7 +45,7 @@ impl Args {
         let runtime = job.needs_runtime().then(|| open(&wish)).transpose().map_err(Error::NoRuntime)?;
         let found = evaluate(&job, runtime.as_deref(), &bars, limits)?;
         let text = match self.format {
-            Format::Human => found.to_table(),
+            Format::Human => found.to_table(terminal::look()),
             Format::Json => format!("{}\n", found.to_json()),
         };
         Ok((text, if found.works() { Exit::Ok } else { Exit::Differs }))

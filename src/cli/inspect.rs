@@ -7,9 +7,10 @@ use super::data::DataArgs;
 use super::model::ModelArgs;
 use super::progress::Bars;
 use super::runtime::RuntimeArgs;
+use super::terminal;
 use crate::config::Preset;
 use crate::pass::{Error, Limits, Runner, inspect, survey};
-use crate::report::{Aim, Inspection, inspections_json};
+use crate::report::{Inspection, inspections_json};
 use crate::runtime::open;
 
 /// Show what was understood of a model: inputs and outputs, towers, every linear layer with block and role, and which
@@ -63,7 +64,8 @@ impl Args {
         };
         Ok(match self.format {
             Format::Human => {
-                let texts = found.iter().map(Inspection::to_text).chain(aims.iter().map(Aim::separation_text));
+                let aims = aims.iter().map(|aim| aim.separation_text(terminal::look()));
+                let texts = found.iter().map(Inspection::to_text).chain(aims);
                 let notes = notes.iter().map(|note| format!("note: {note}\n"));
                 texts.chain(notes).collect::<Vec<_>>().join("\n")
             }

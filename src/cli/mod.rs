@@ -16,6 +16,7 @@ mod rewrite;
 mod runtime;
 mod score;
 mod sweep;
+mod terminal;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,7 +25,6 @@ use clap::{Parser, Subcommand, ValueEnum};
 use miette::Diagnostic;
 
 use crate::exit::Exit;
-use crate::few::harmless;
 use crate::pass::Error;
 
 /// Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
@@ -66,49 +66,58 @@ enum Format {
 /// Parses the arguments and runs the command.
 pub fn main() -> ExitCode {
     crate::guard::quiet_guarded_panics();
-    let result = match Cli::parse().command {
-        Command::Inspect(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Score(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Sweep(args) => args.run(),
-        Command::Evaluate(args) => args.run(),
-        Command::Check(args) => args.run(),
-        Command::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
-        Command::Verify(args) => args.run(),
-        Command::Diff(args) => args.run(),
-        Command::Data(args) => args.run(),
-        Command::Doctor(args) => args.run(),
-    };
-    let exit = match result {
+    let exit = match Cli::parse().command.run() {
         Ok((text, exit)) => print(&text, exit),
         Err(error) => {
-            eprintln!("{}", paragraph(&error));
+            terminal::complain(&paragraph(&error));
             error.exit()
         }
     };
     ExitCode::from(exit as u8)
 }
 
-/// Prints the result and gives the exit code. A reader that closes the pipe has seen enough; any other failure loses the
+impl Command {
+    /// Does the job and returns what goes to stdout, and the exit code.
+    fn run(self) -> Result<(String, Exit), Error> {
+        let done = match self {
+            // It has colours of its own, and escapes what lies between them.
+            Self::Check(args) => return args.run(),
+            Self::Inspect(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Rewrite(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Score(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Merge(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Sweep(args) => args.run(),
+            Self::Evaluate(args) => args.run(),
+            Self::Apply(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Revert(args) => args.run().map(|text| (text, Exit::Ok)),
+            Self::Verify(args) => args.run(),
+            Self::Diff(args) => args.run(),
+            Self::Data(args) => args.run(),
+            Self::Doctor(args) => args.run(),
+        };
+        // Names come from files, and a terminal would obey control characters in them.
+        done.map(|(text, exit)| (terminal::shown(&text), exit))
+    }
+}
+
+/// Prints the result, which is harmless, and gives the exit code. A reader that closes the pipe has seen enough; any other failure loses the
 /// result and is one.
 fn print(text: &str, exit: Exit) -> Exit {
     let mut out = std::io::stdout().lock();
-    // Names come from files, and a terminal would obey control characters in them.
-    let text: Vec<String> = text.split('\n').map(harmless).collect();
-    match out.write_all(text.join("\n").as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("error[output-unwritable]: the work was done, its result cannot be printed: {error}");
+            terminal::complain(&format!(
+                "error[output-unwritable]: the work was done, its result cannot be printed: {error}"
+            ));
             Exit::Usage
         }
         _ => exit,
     }
 }
 
-/// What happened and what to do, as one paragraph. Control characters, which a file's names may hold, are escaped.
+/// What happened and what to do, as one paragraph.
 fn paragraph(error: &Error) -> String {
     let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
     let help = error.help().map_or(String::new(), |help| format!("; {help}"));
-    harmless(&format!("error{code}: {error}{help}"))
+    format!("error{code}: {error}{help}")
 }

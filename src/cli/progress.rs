@@ -1,11 +1,13 @@
-//! Progress bars on stderr, and the wish to stop. Silent when stderr is not a terminal.
+//! Progress bars on stderr, and the wish to stop. Silent when stderr is not a terminal, or one that cannot move its cursor
+//! (`TERM=dumb`).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::few::harmless;
+use super::terminal;
 use crate::pass::Observer;
 
 /// Set by a signal, read between batches.
@@ -38,8 +40,12 @@ impl Bars {
 
 impl Observer for Bars {
     fn begin(&self, stage: &str, total: usize) {
-        let style = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len}  {eta} left")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        // The bar takes what the rest of the line leaves; on a narrow terminal the stage is cut.
+        let template = match Term::stderr().size().1 {
+            80.. => "{msg:28} {wide_bar} {pos}/{len}  {per_sec:1}  {eta} left",
+            _ => "{msg:14!} {wide_bar} {pos}/{len} {per_sec:1} {eta}",
+        };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         self.with(|bar| *bar = ProgressBar::new(total as u64).with_style(style).with_message(stage.to_owned()));
     }
 
@@ -52,7 +58,7 @@ impl Observer for Bars {
     }
 
     fn warn(&self, text: &str) {
-        self.with(|bar| bar.suspend(|| eprintln!("warning: {}", harmless(text))));
+        self.with(|bar| bar.suspend(|| terminal::complain(&format!("warning: {text}"))));
     }
 
     fn cancelled(&self) -> bool {

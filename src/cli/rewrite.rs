@@ -9,6 +9,7 @@ use super::data::{DataArgs, RunArgs, data};
 use super::model::ModelArgs;
 use super::progress::Bars;
 use super::recipe::RecipeArgs;
+use super::terminal;
 use crate::pass::{Controls, Error, Job, Runner, rewrite};
 use crate::runtime::open;
 
@@ -92,7 +93,7 @@ impl Args {
         let runtime = open(&wish).map_err(Error::NoRuntime)?;
         let report = rewrite(&job, Runner { runtime: &*runtime, observer: &bars, limits })?;
         Ok(match format {
-            Format::Human => report.to_table(),
+            Format::Human => report.to_table(terminal::look()),
             Format::Json => format!("{}\n", report.to_json()),
         })
     }

@@ -8,6 +8,7 @@ use super::data::{DataArgs, RunArgs, data};
 use super::model::ModelArgs;
 use super::progress::Bars;
 use super::rewrite::ControlsArg;
+use super::terminal;
 use super::{Exit, Format};
 use crate::pass::{Error, Pick, Runner, SweepJob, sweep};
 use crate::runtime::open;
@@ -74,7 +75,7 @@ impl Args {
         let runtime = open(&wish).map_err(Error::NoRuntime)?;
         let sweep = sweep(&job, Runner { runtime: &*runtime, observer: &bars, limits })?;
         let text = match format {
-            Format::Human => sweep.to_table(),
+            Format::Human => sweep.to_table(terminal::look()),
             Format::Json => format!("{}\n", sweep.to_full_json()),
         };
         let found = sweep.picked.is_none_or(|picked| picked.point.is_some());

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::look::Look;
 use super::table::wrapped;
 use crate::onnx::Modality;
 use crate::uwm::aim::Separation;
@@ -82,8 +83,8 @@ impl Aim {
     }
 
     /// It as text: the sentence, and the settings of the ridge that was chosen.
-    pub fn to_text(&self) -> String {
-        let mut out = wrapped(&self.sentence());
+    pub fn to_text(&self, look: Look) -> String {
+        let mut out = wrapped(&self.sentence(), look.width);
         out.push('\n');
         let (Some(before), Some([gain, ridge])) = (&self.before, self.chosen) else { return out };
         let ridges = if self.method == "aimed" { format!(", ridge {ridge}") } else { String::new() };
@@ -111,10 +112,10 @@ impl Aim {
     }
 
     /// How well unsafe content shows, group by group.
-    pub fn separation_text(&self) -> String {
+    pub fn separation_text(&self, look: Look) -> String {
         let mut out = format!(
             "{}\n\n  {:<24}{:>7}{:>8}{:>18}{:>8}\n",
-            wrapped(&self.sentence()),
+            wrapped(&self.sentence(), look.width),
             "",
             "pairs",
             "AUC",

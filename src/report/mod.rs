@@ -10,6 +10,7 @@ mod edits;
 mod evaluated;
 mod inspection;
 mod json;
+mod look;
 mod scored;
 mod sweep;
 mod table;
@@ -22,6 +23,7 @@ pub use doctor::survey_text;
 pub use edits::{Applied, AppliedLayer, Compared, Reverted, Verified};
 pub use evaluated::{Absent, Estimate, Evaluated, FigureGroup, FigureLine, Unwell, Worst};
 pub use inspection::{Inspection, LayerRow, TowerRow, ValueRow, inspections_json};
+pub use look::{Look, Tone};
 pub use scored::Scored;
 pub use sweep::{Frontier, Outcome, Picked, Reach, SplitSize, Sweep, SweepPoint, TriedEdit};
 

@@ -3,27 +3,28 @@
 use std::fmt::Write;
 
 use super::doctor::place_text;
-use super::{BeforeAfter, ControlKind, Report};
+use super::look::{Column, Grid};
+use super::{BeforeAfter, ControlKind, Look, Report};
 use crate::safeground::Evaluation;
 
 impl Report {
-    /// Tables of at most 80 columns, but for long names.
-    pub fn to_table(&self) -> String {
+    /// Tables as wide as the terminal, but for long names.
+    pub fn to_table(&self, look: Look) -> String {
         let mut out = String::new();
         for file in &self.files {
             let _ = writeln!(out, "{} -> {}", file.model.path.display(), file.output.path.display());
         }
         let _ = writeln!(out, "{}\n", place_text(&self.runtime));
         for unwell in &self.unwell {
-            let _ = writeln!(out, "{}\n", wrapped(&unwell.sentence()));
+            let _ = writeln!(out, "{}\n", wrapped(&unwell.sentence(), look.width));
         }
         if let Some(both) = &self.evaluation {
-            self.metrics(&mut out, both);
+            self.metrics(&mut out, both, look);
         }
         for aim in &self.aims {
-            let _ = writeln!(out, "{}", aim.to_text());
+            let _ = writeln!(out, "{}", aim.to_text(look));
         }
-        self.layers(&mut out);
+        self.layers(&mut out, look);
         let undefined = self.undefined();
         if !self.notes.is_empty() || !undefined.is_empty() {
             out.push('\n');
@@ -37,7 +38,7 @@ impl Report {
     }
 
     /// Before, after, change, and the controls: of each kind the mean.
-    fn metrics(&self, out: &mut String, BeforeAfter { before, after }: &BeforeAfter<Evaluation>) {
+    fn metrics(&self, out: &mut String, BeforeAfter { before, after }: &BeforeAfter<Evaluation>, look: Look) {
         let of = |kind: fn(ControlKind) -> bool| -> Vec<&Evaluation> {
             self.controls.iter().filter(|c| kind(c.kind)).map(|control| &control.evaluation).collect()
         };
@@ -46,17 +47,23 @@ impl Report {
             ("swapped", of(|kind| kind == ControlKind::Swapped)),
             ("direction", of(|kind| matches!(kind, ControlKind::Direction { .. }))),
         ];
-        let columns: Vec<_> = columns.into_iter().filter(|(_, controls)| !controls.is_empty()).collect();
+        // A narrow terminal has shorter columns, and fewer of them.
+        let (title, digits, room) =
+            if look.width < 80 { (14, 8, look.width.saturating_sub(40) / 10) } else { (24, 9, 3) };
+        let columns: Vec<_> = columns.into_iter().filter(|(_, controls)| !controls.is_empty()).take(room).collect();
         let row = |out: &mut String, name: &str, of: &dyn Fn(&Evaluation) -> f64| {
             let (before, after) = (of(before), of(after));
-            let _ = write!(out, "  {name:<24}{before:>9.1}{after:>9.1}{:>+9.1}", after - before);
+            let _ = write!(out, "  {name:<title$}{before:>digits$.1}{after:>digits$.1}{:>+digits$.1}", after - before);
             for (_, controls) in &columns {
                 let mean = controls.iter().map(|control| of(control)).sum::<f64>() / controls.len() as f64;
                 let _ = write!(out, "{mean:>10.1}");
             }
             out.push('\n');
         };
-        let _ = write!(out, "{:<26}{:>9}{:>9}{:>9}", "percent", "before", "after", "change");
+        let _ = write!(out, "{:<1$}", "percent", title + 2);
+        for name in ["before", "after", "change"] {
+            let _ = write!(out, "{name:>digits$}");
+        }
         for (name, _) in &columns {
             let _ = write!(out, "{name:>10}");
         }
@@ -85,10 +92,10 @@ impl Report {
         }
         out.push('\n');
         if let Some(verdict) = &self.verdict {
-            let _ = writeln!(out, "{}\n", wrapped(&verdict.sentence()));
+            let _ = writeln!(out, "{}\n", wrapped(&verdict.sentence(), look.width));
         }
         if let Some(changes) = self.changes() {
-            let _ = writeln!(out, "{}\n", wrapped(&changes));
+            let _ = writeln!(out, "{}\n", wrapped(&changes, look.width));
         }
     }
 
@@ -105,27 +112,34 @@ impl Report {
         (!shown.is_empty()).then(|| format!("Changes, 95 % intervals: {}.", shown.join(", ")))
     }
 
-    fn layers(&self, out: &mut String) {
+    fn layers(&self, out: &mut String, look: Look) {
         let width = self.edit.layers.iter().map(|l| l.initializer.len()).max().unwrap_or(0).max("initializer".len());
-        let _ = writeln!(
-            out,
-            "{:<7} {:>5} {:<11} {:<width$} {:>11} {:>6} {:>8} {:>7}",
-            "tower", "block", "role", "initializer", "shape", "tau", "selected", "%"
-        );
+        let columns = vec![
+            Column { width: width + 1, rank: 4 },
+            Column { width: 12, rank: 3 },
+            Column { width: 7, rank: 2 },
+            Column { width: 9, rank: 1 },
+            Column { width: 8, rank: 0 },
+        ];
+        // Names may be longer than a line, and only a narrow terminal does without them.
+        let grid = Grid::new(25, columns, if look.width < 80 { look.width } else { usize::MAX });
+        let named = |name: &str| format!(" {name:<width$}");
+        let heads = ["shape", "tau", "selected", "%"].map(str::to_owned);
+        let first = format!("{:<7} {:>5} {:<11}", "tower", "block", "role");
+        let _ = writeln!(out, "{}", grid.line(&first, [named("initializer")].into_iter().chain(heads)));
         for layer in &self.edit.layers {
             let [o, i] = layer.shape;
             let block = layer.block.map_or("-".to_owned(), |block| block.to_string());
             let share = 100.0 * layer.selected as f64 / (o * i) as f64;
-            let _ = writeln!(
-                out,
-                "{:<7} {block:>5} {:<11} {:<width$} {:>11} {:>6} {:>8} {share:>7.2}",
-                layer.tower.name(),
-                layer.role,
-                layer.initializer,
+            let first = format!("{:<7} {block:>5} {:<11}", layer.tower.name(), layer.role);
+            let cells = [
+                named(&layer.initializer),
                 format!("{o}x{i}"),
                 layer.tau.map_or("-".to_owned(), |tau| tau.to_string()),
-                layer.selected,
-            );
+                layer.selected.to_string(),
+                format!("{share:.2}"),
+            ];
+            let _ = writeln!(out, "{}", grid.line(&first, cells));
         }
         let what = match self.edit.alpha {
             Some(alpha) => format!("multiplied by alpha {alpha}"),
@@ -183,12 +197,12 @@ impl Report {
     }
 }
 
-/// Text in lines of at most 80 characters.
-pub(super) fn wrapped(text: &str) -> String {
+/// Text in lines of at most so many characters, but for longer words.
+pub(super) fn wrapped(text: &str, width: usize) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last_mut().expect("there is a line");
-        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > 80 {
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
             lines.push(word.to_owned());
         } else {
             last.push_str(if last.is_empty() { "" } else { " " });

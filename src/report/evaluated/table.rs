@@ -3,8 +3,11 @@
 use std::fmt::Write;
 
 use super::{Estimate, Evaluated, FigureGroup, FigureLine, Worst};
+use crate::few::cut;
 use crate::report::doctor::place_text;
+use crate::report::look::{Column, Grid, Look};
 use crate::report::table::wrapped;
+use crate::safeground::Bootstrap;
 use crate::safeground::figure::Unit;
 
 /// A heading, and the figures under it by the end or the beginning of their names.
@@ -24,9 +27,60 @@ const SECTIONS: [Section; 5] = [
 /// Figures that stand for a group, where they are there.
 const LEADING: [&str; 5] = ["PS", "PU", "GS", "Tu-Ts R@1", "Vu-Vs R@1"];
 
+/// Baseline, model and its interval, change and its interval, p.
+const COMPARED: [Column; 6] = [
+    Column { width: 8, rank: 0 },
+    Column { width: 7, rank: 0 },
+    Column { width: 15, rank: 2 },
+    Column { width: 7, rank: 0 },
+    Column { width: 17, rank: 1 },
+    Column { width: 7, rank: 3 },
+];
+
+/// Where there is one model: its figure, the interval.
+const ALONE: [Column; 2] = [Column { width: 8, rank: 0 }, Column { width: 17, rank: 1 }];
+
+/// The table of figures: a line each.
+pub(in crate::report) struct Figures {
+    compares: bool,
+    grid: Grid,
+}
+
+impl Figures {
+    /// With the columns that there is room for.
+    pub fn new(compares: bool, look: Look) -> Self {
+        let columns = if compares { COMPARED.to_vec() } else { ALONE.to_vec() };
+        let name = if compares || look.width < 53 { 18 } else { 28 };
+        Self { compares, grid: Grid::new(name, columns, look.width) }
+    }
+
+    /// Its heading; intervals are of that level, in percent.
+    pub fn head(&self, level: f64) -> String {
+        let interval = format!("{level} % interval");
+        let compared = ["baseline", "model", &interval, "change", &interval, "p"];
+        let heads = if self.compares { &compared[..] } else { &compared[1..3] };
+        self.grid.line("percent", heads.iter().map(|head| (*head).to_owned()))
+    }
+
+    /// A figure.
+    pub fn row(&self, title: &str, line: &FigureLine) -> String {
+        let (value, own) = (number(line, line.value.value), interval(line, line.value, false));
+        let name = format!("  {title}");
+        if !self.compares {
+            return self.grid.line(&name, [value, own]);
+        }
+        let baseline = line.baseline.map_or(String::new(), |estimate| number(line, estimate.value));
+        let change = line.change.map_or(String::new(), |estimate| signed(line, estimate.value));
+        let changed = line.change.map_or(String::new(), |estimate| interval(line, estimate, true));
+        let p = line.p.map_or(String::new(), small);
+        self.grid.line(&name, [baseline, value, own, change, changed, p])
+    }
+}
+
 impl Evaluated {
-    /// Tables of at most 80 columns, but for long names.
-    pub fn to_table(&self) -> String {
+    /// Tables as wide as the terminal, but for long names.
+    pub fn to_table(&self, look: Look) -> String {
+        let wrapped = |text: &str| wrapped(text, look.width);
         let mut out = String::new();
         let names = |files: &[crate::report::FileId]| {
             files.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>().join(" and ")
@@ -43,22 +97,11 @@ impl Evaluated {
         for unwell in &self.ailments {
             let _ = writeln!(out, "{}\n", wrapped(&unwell.sentence()));
         }
-        self.overall(&mut out);
-        self.groups(&mut out, "by concept", &self.concepts);
-        self.groups(&mut out, "by style", &self.styles);
-        let leading = self.worst.iter().filter(|worst| LEADING.contains(&worst.line.figure));
-        let leading: Vec<&Worst> = leading.collect();
-        if self.concepts.len() > 1 && !leading.is_empty() {
-            let text = |worst: &&Worst| {
-                let Worst { concept, as_bad, line } = worst;
-                let among =
-                    line.value.interval.map_or(String::new(), |_| format!(",{}", interval(line, line.value, false)));
-                let others = if *as_bad == 0 { String::new() } else { format!(", {as_bad} others as bad") };
-                let value = number(line, line.value.value);
-                format!("{} {value} ('{concept}', n {}{among}{others})", line.figure, line.items)
-            };
-            let all = leading.iter().map(text).collect::<Vec<_>>().join(", ");
-            let _ = writeln!(out, "{}\n", wrapped(&format!("Worst concept: {all}.")));
+        self.overall(&mut out, look);
+        self.groups(&mut out, "by concept", &self.concepts, look);
+        self.groups(&mut out, "by style", &self.styles, look);
+        if let Some(worst) = self.worst_sentence() {
+            let _ = writeln!(out, "{}\n", wrapped(&worst));
         }
         for absent in &self.absent {
             let _ = writeln!(
@@ -81,24 +124,33 @@ impl Evaluated {
             let _ = writeln!(out, "{}", wrapped(&format!("note: {note}")));
         }
         let total = self.timing_s.last().map_or(0.0, |(_, seconds)| *seconds);
-        let _ = writeln!(
-            out,
-            "95 % intervals: {} samples of the set (seed {})\n\n{total:.1} s in all",
-            self.bootstrap.resamples, self.bootstrap.seed
-        );
+        let Bootstrap { level, resamples, seed } = self.bootstrap;
+        let intervals = format!("{level} % intervals: {resamples} samples of the set (seed {seed})");
+        let _ = writeln!(out, "{}\n\n{total:.1} s in all", wrapped(&intervals));
         out
     }
 
-    fn overall(&self, out: &mut String) {
-        let compares = self.baseline.is_some();
-        let _ = match compares {
-            true => writeln!(
-                out,
-                "{:<18}{:>8}{:>7}{:>15}{:>7}{:>17}{:>7}",
-                "percent", "baseline", "model", "95 % interval", "change", "95 % interval", "p"
-            ),
-            false => writeln!(out, "{:<28}{:>8}{:>17}", "percent", "model", "95 % interval"),
+    /// The concepts that are worst by the leading figures; none where there is one concept at most.
+    pub(in crate::report) fn worst_sentence(&self) -> Option<String> {
+        let leading = self.worst.iter().filter(|worst| LEADING.contains(&worst.line.figure));
+        let leading: Vec<&Worst> = leading.collect();
+        if self.concepts.len() < 2 || leading.is_empty() {
+            return None;
+        }
+        let text = |worst: &&Worst| {
+            let Worst { concept, as_bad, line } = worst;
+            let among =
+                line.value.interval.map_or(String::new(), |_| format!(",{}", interval(line, line.value, false)));
+            let others = if *as_bad == 0 { String::new() } else { format!(", {as_bad} others as bad") };
+            let value = number(line, line.value.value);
+            format!("{} {value} ('{}', n {}{among}{others})", line.figure, cut(concept), line.items)
         };
+        Some(format!("Worst concept: {}.", leading.iter().map(text).collect::<Vec<_>>().join(", ")))
+    }
+
+    fn overall(&self, out: &mut String, look: Look) {
+        let figures = Figures::new(self.baseline.is_some(), look);
+        let _ = writeln!(out, "{}", figures.head(self.bootstrap.level));
         for Section { title, takes } in &SECTIONS {
             let lines: Vec<&FigureLine> = self.overall.lines.iter().filter(|line| takes(line.figure)).collect();
             let Some(first) = lines.first() else { continue };
@@ -106,71 +158,58 @@ impl Evaluated {
             let s = if first.items == 1 { "" } else { "s" };
             let _ = writeln!(out, "{title}, {} {items}{s}", first.items);
             for line in lines {
-                self.line(out, line, compares);
+                let _ = writeln!(out, "{}", figures.row(title_of(line), line));
             }
         }
         out.push('\n');
     }
 
-    fn line(&self, out: &mut String, line: &FigureLine, compares: bool) {
-        let title = match line.figure {
-            "zero_shot" => "top-1",
-            "zero_shot_top5" => "top-5",
-            "zero_shot_mean_per_class" => "mean per class",
-            "Ts drift" => "texts, mean",
-            "Ts drift, worst 1 %" => "texts, worst 1%",
-            "Vs drift" => "images, mean",
-            "Vs drift, worst 1 %" => "images, worst 1%",
-            "Ts-Tu cosine" => "texts",
-            "Vs-Vu cosine" => "images",
-            other => other,
-        };
-        let value = number(line, line.value.value);
-        let own = interval(line, line.value, false);
-        if !compares {
-            let _ = writeln!(out, "  {title:<26}{value:>8}{own:>17}");
-            return;
-        }
-        let baseline = line.baseline.map_or(String::new(), |estimate| number(line, estimate.value));
-        let change = line.change.map_or(String::new(), |estimate| signed(line, estimate.value));
-        let changed = line.change.map_or(String::new(), |estimate| interval(line, estimate, true));
-        let p = line.p.map_or(String::new(), small);
-        let row = format!("  {title:<16}{baseline:>8}{value:>7}{own:>15}{change:>7}{changed:>17}{p:>7}");
-        let _ = writeln!(out, "{}", row.trim_end());
-    }
-
-    fn groups(&self, out: &mut String, title: &str, groups: &[FigureGroup]) {
+    fn groups(&self, out: &mut String, title: &str, groups: &[FigureGroup], look: Look) {
         if groups.is_empty() {
             return;
         }
         let find = |group: &FigureGroup, name: &str| group.lines.iter().find(|line| line.figure == name).cloned();
-        let leading: Vec<&str> = LEADING.into_iter().filter(|name| find(&groups[0], name).is_some()).collect();
+        let leading: Vec<&'static str> = LEADING.into_iter().filter(|name| find(&groups[0], name).is_some()).collect();
         let Some(last) = leading.last() else { return };
-        let _ = write!(out, "{title:<20}{:>6}", "n");
-        for name in &leading {
-            let _ = write!(out, "{name:>10}");
-        }
-        let _ = write!(out, "{:>15}", "95 % interval");
-        if self.baseline.is_some() {
-            let _ = write!(out, "{:>8}", "change");
-        }
-        out.push('\n');
+        let level = format!("{} % interval", self.bootstrap.level);
+        // Of three figures the first is what was safe all along, and goes first.
+        let rank = |index: usize| u8::from(index + 2 < leading.len());
+        let of_leading = (0..leading.len()).map(|index| Column { width: 10, rank: rank(index) });
+        let ends = [Column { width: 15, rank: 4 }, Column { width: 8, rank: 2 }];
+        let ends = if self.baseline.is_some() { &ends[..] } else { &ends[..1] };
+        let columns = [Column { width: 6, rank: 3 }].into_iter().chain(of_leading).chain(ends.iter().copied());
+        let grid = Grid::new(20, columns.collect(), look.width);
+        let heads = ["n"].into_iter().chain(leading.iter().copied()).chain([level.as_str(), "change"]);
+        let _ = writeln!(out, "{}", grid.line(title, heads.map(str::to_owned)));
         for group in groups {
             let name: String = group.name.iter().flat_map(|name| name.chars()).take(19).collect();
-            let _ = write!(out, "{name:<20}{:>6}", group.quadruplets);
-            let lines = leading.iter().filter_map(|name| find(group, name));
-            for line in lines {
-                let _ = write!(out, "{:>10}", number(&line, line.value.value));
-                if line.figure == *last {
-                    let _ = write!(out, "{:>15}", interval(&line, line.value, false));
-                    if let Some(change) = line.change {
-                        let _ = write!(out, "{:>8}", signed(&line, change.value));
-                    }
-                }
-            }
-            out.push('\n');
+            let lines = leading.iter().map(|name| find(group, name));
+            let values = lines.map(|line| line.map_or(String::new(), |line| number(&line, line.value.value)));
+            let last = find(group, last);
+            let of_last = |text: fn(&FigureLine) -> Option<String>| last.as_ref().and_then(text).unwrap_or_default();
+            let cells = [group.quadruplets.to_string()].into_iter().chain(values).chain([
+                of_last(|line| Some(interval(line, line.value, false))),
+                of_last(|line| Some(signed(line, line.change?.value))),
+            ]);
+            let _ = writeln!(out, "{}", grid.line(&name, cells));
         }
         out.push('\n');
+    }
+}
+
+/// The name of a figure under the heading of its section.
+fn title_of(line: &FigureLine) -> &'static str {
+    match line.figure {
+        "zero_shot" => "top-1",
+        "zero_shot_top5" => "top-5",
+        "zero_shot_mean_per_class" => "mean per class",
+        "Ts drift" => "texts, mean",
+        "Ts drift, worst 1 %" => "texts, worst 1%",
+        "Vs drift" => "images, mean",
+        "Vs drift, worst 1 %" => "images, worst 1%",
+        "Ts-Tu cosine" => "texts",
+        "Vs-Vu cosine" => "images",
+        other => other,
     }
 }
 
@@ -190,7 +229,7 @@ pub(in crate::report) fn signed(line: &FigureLine, value: f64) -> String {
     }
 }
 
-fn interval(line: &FigureLine, estimate: Estimate, is_change: bool) -> String {
+pub(in crate::report) fn interval(line: &FigureLine, estimate: Estimate, is_change: bool) -> String {
     match estimate.interval {
         None => " too few".to_owned(),
         Some([low, high]) if is_change => format!(" [{}, {}]", signed(line, low), signed(line, high)),

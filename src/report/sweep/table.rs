@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::{Frontier, Outcome, Reach, Sweep, SweepPoint};
 use crate::few::few;
 use crate::onnx::Modality;
+use crate::report::Look;
 use crate::report::doctor::place_text;
 use crate::safeground::{Evaluation, Metric};
 
@@ -17,7 +18,7 @@ const CONTROL: [(&str, Metric); 2] = [("GS", Metric::GS), ("0sh", Metric::ZERO_S
 
 impl Sweep {
     /// The frontiers of GS, and what was picked.
-    pub fn to_table(&self) -> String {
+    pub fn to_table(&self, look: Look) -> String {
         let mut out = String::new();
         for file in &self.model {
             let _ = writeln!(out, "{}", file.path.display());
@@ -32,7 +33,7 @@ impl Sweep {
         named.extend(self.picked.iter().filter_map(|picked| picked.point));
         self.by_score(&mut out);
         self.legend(&mut out, &named);
-        self.pick(&mut out);
+        self.pick(&mut out, look);
         for note in &self.notes {
             let _ = writeln!(out, "note: {note}");
         }
@@ -157,7 +158,7 @@ impl Sweep {
         out.push_str("0sh: zero-shot top-1; R@1: Ts-Vs R@1; - where a tower stays as it is\n\n");
     }
 
-    fn pick(&self, out: &mut String) {
+    fn pick(&self, out: &mut String, look: Look) {
         let Some(picked) = &self.picked else { return };
         match picked.point.map(|point| &self.points[point]) {
             None => {
@@ -179,7 +180,7 @@ impl Sweep {
         }
         out.push('\n');
         if let Some(report) = &picked.report {
-            out.push_str(&report.to_table());
+            out.push_str(&report.to_table(look));
             out.push('\n');
         }
     }
