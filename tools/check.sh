@@ -8,6 +8,7 @@ DENY_VERSION=0.20.2
 ONNX_VERSION=1.23.2
 ORT_VERSION=1.32.0
 SELENIUM_VERSION=4.51.0
+JSONSCHEMA_VERSION=4.26.0
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -15,13 +16,15 @@ step "format"
 cargo fmt --check
 
 step "build and tests"
-# Python's onnx.checker and ONNX Runtime judge our outputs, and a browser the page of `check`. Tests that need them fail
-# where they are missing.
-versions="import onnx, onnxruntime, selenium; print(onnx.__version__, onnxruntime.__version__, selenium.__version__)"
-if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$ONNX_VERSION $ORT_VERSION $SELENIUM_VERSION" ]]; then
+# Python's onnx.checker and ONNX Runtime judge our outputs, jsonschema the JSON of `check`, and a browser its page. Tests
+# that need them fail where they are missing.
+versions="from importlib.metadata import version; print(*map(version, 'onnx onnxruntime selenium jsonschema'.split()))"
+wanted="$ONNX_VERSION $ORT_VERSION $SELENIUM_VERSION $JSONSCHEMA_VERSION"
+if [[ "$(target/python/bin/python -c "$versions" 2>/dev/null)" != "$wanted" ]]; then
     python3 -m venv target/python
     target/python/bin/python -m pip install --quiet --disable-pip-version-check \
-        "onnx==$ONNX_VERSION" "onnxruntime==$ORT_VERSION" "selenium==$SELENIUM_VERSION"
+        "onnx==$ONNX_VERSION" "onnxruntime==$ORT_VERSION" "selenium==$SELENIUM_VERSION" \
+        "jsonschema==$JSONSCHEMA_VERSION"
 fi
 has() { command -v "$1" >/dev/null; }
 if ! { has "${UWM_TEST_CHROMIUM:-chromium}" || has chromium-browser || has google-chrome; } || ! has chromedriver; then

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args as ClapArgs, ValueEnum};
 
 use super::evaluation::{EvaluationArgs, files_at};
 use super::progress::Bars;
+use super::terminal;
 use super::{Exit, Format};
 use crate::pass::{CheckJob, Error, check};
 use crate::report::checked::WhenInconclusive;
@@ -97,7 +98,7 @@ impl Args {
         let bars = Bars::new();
         let checked = check(&job, evaluate, &|| open(&wish).map_err(Error::NoRuntime), &bars, limits)?;
         let text = match self.format {
-            Format::Human => checked.to_table(),
+            Format::Human => checked.to_table(terminal::look()),
             Format::Json => format!("{}\n", checked.to_json()),
         };
         Ok((text, checked.exit()))

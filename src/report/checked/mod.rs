@@ -1,12 +1,17 @@
 //! What `check` found: one value, of which the terminal's text, JSON, Markdown, JUnit, HTML and the exit code are forms.
 
 mod detail;
+mod exit;
 mod finding;
 mod html;
+mod json;
+mod junit;
+mod markdown;
 #[cfg(test)]
 pub mod sample;
+mod shell;
 mod structure;
-mod stubs;
+mod table;
 mod words;
 
 use std::path::PathBuf;
@@ -107,6 +112,19 @@ impl Checked {
             () if any(|outcome| *outcome == Outcome::Pass) => Verdict::Pass,
             () => Verdict::Inconclusive,
         }
+    }
+
+    /// The findings, what matters most first.
+    pub(super) fn by_gravity(&self) -> Vec<&Finding> {
+        let mut findings: Vec<&Finding> = self.findings.iter().collect();
+        findings.sort_by_key(|finding| match finding.outcome {
+            Outcome::Fail => 0,
+            Outcome::Error(_) => 1,
+            Outcome::Inconclusive => 2,
+            Outcome::Pass => 3,
+            Outcome::Skipped => 4,
+        });
+        findings
     }
 
     /// The findings of one outcome.

@@ -216,3 +216,12 @@ pub fn sample() -> Checked {
         timing_s: vec![("total", 2.5)],
     }
 }
+
+/// Where snapshots of forms lie.
+pub fn snapshot(assert: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/check"));
+    settings.set_omit_expression(true);
+    settings.bind(assert);
+}

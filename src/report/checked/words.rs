@@ -1,12 +1,12 @@
 //! The sentences that every form has.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Checked, Confidence, Finding, Outcome, Structure, Verdict};
 use crate::few::{few, few_of};
 
 /// Figures whose change says what an edit did, as far as they were measured.
-const LEADING: [(&str, &str); 5] =
+pub(super) const LEADING: [(&str, &str); 5] =
     [("GS", "GS"), ("PU", "PU"), ("PS", "PS"), ("Ts-Vs R@1", "Ts-Vs R@1"), ("zero_shot", "zero-shot top-1")];
 
 impl Checked {
@@ -94,6 +94,16 @@ impl Structure {
         let s = if changed == 1 { " differs" } else { "s differ" };
         format!("{changed} element{s} from the original{how}, in {}.{graph}", few(tensors))
     }
+}
+
+/// The page of a finding.
+pub(super) fn docs(finding: &Finding) -> String {
+    format!("docs/findings/{}.md", finding.code)
+}
+
+/// A path as text.
+pub(super) fn shown(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Paths, one behind the other.
