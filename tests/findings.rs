@@ -8,9 +8,6 @@ use assert_cmd::Command;
 use uwm_onnx::config::Config;
 use uwm_onnx::gate::{CODES, Policy};
 
-/// Codes of `check`'s own errors, which are being written.
-const ABOUT_TO_COME: [&str; 2] = ["report-unusable", "result-unusable"];
-
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -100,7 +97,7 @@ fn codes() -> BTreeSet<String> {
     for (part, least) in parts.iter().zip([50, 19, 5, 20]) {
         assert!(part.len() >= least, "{part:?}");
     }
-    parts.into_iter().flatten().chain(ABOUT_TO_COME.map(str::to_owned)).collect()
+    parts.into_iter().flatten().collect()
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -187,9 +184,7 @@ fn what_pages_show_of_commands_can_be_called() {
         for block in between(&text, "```sh\n", "```") {
             let block = block.replace("\\\n", " ");
             let commands = block.lines().flat_map(|line| line.split([';', '|', '>', '&']));
-            // `check` is being written.
-            let there = |call: &&str| !call.starts_with("check ");
-            for call in commands.filter_map(|call| call.trim().strip_prefix("uwm-onnx ")).filter(there) {
+            for call in commands.filter_map(|call| call.trim().strip_prefix("uwm-onnx ")) {
                 let words: Vec<String> = call.split_whitespace().map(|word| word.replace('\'', "")).collect();
                 // Options are looked at before help is given.
                 let result = run(&words);

@@ -1,6 +1,6 @@
 //! What is measured, and on what: for every command that evaluates.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -120,9 +120,9 @@ impl EvaluationArgs {
 }
 
 /// A file, or those of a folder.
-pub fn files_at(path: &PathBuf, variant: Option<&str>) -> Result<ModelFiles, Error> {
+pub fn files_at(path: &Path, variant: Option<&str>) -> Result<ModelFiles, Error> {
     match path.is_dir() {
         true => find_models(path, variant),
-        false => Ok(ModelFiles::Single { path: path.clone(), only: None }),
+        false => Ok(ModelFiles::Single { path: path.to_owned(), only: None }),
     }
 }

@@ -251,7 +251,6 @@ fn without_a_binary_it_is_built() {
 }
 
 #[test]
-#[ignore = "needs the check command"]
 fn the_command_understands_what_the_action_says() {
     let runner = Runner::new();
     runner.write("policy.yaml", "version: 1\nmetrics: {PS: {max_drop: 5}}\n");
