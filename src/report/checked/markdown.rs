@@ -98,7 +98,13 @@ fn figures(page: &mut Page, evaluated: &Evaluated) {
         };
         let change =
             line.change.map_or(String::new(), |of| format!("{}{}", signed(line, of.value), interval(line, of, true)));
-        [title.to_owned(), own(line.baseline), own(Some(line.value)), change, line.p.map_or(String::new(), small)]
+        [
+            title.to_owned(),
+            own(line.baseline),
+            own(Some(line.value)),
+            change,
+            line.p.map_or(String::new(), |p| md(&small(p))),
+        ]
     };
     let heads = ["percent", "before", "after", "change", "p"];
     page.paragraph("### Figures");
