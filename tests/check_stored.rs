@@ -82,8 +82,7 @@ fn concepts_with_scores_of_their_own_have_no_common_spread() {
 fn report() -> Value {
     let scores =
         json!({"range": [-3.0, 1.0], "counts": vec![1; 48], "mass": vec![0.01; 48], "zero": 2, "threshold": 0.5});
-    let layer =
-        json!({"tower": "text", "block": 0, "role": "fc2", "initializer": "w", "shape": [5, 10], "scores": scores});
+    let layer = json!({"tower": "text", "block": 0, "role": "fc2", "initializer": "w", "shape": [5, 10], "selected": 4, "scores": scores});
     let output = json!({"path": "safe.onnx", "sha256": "ab"});
     json!({
         "files": [{"output": output}], "edit": {"layers": [layer]}, "controls": [],

@@ -210,7 +210,7 @@ fn data_that_is_none() {
         &small,
         &[MODEL, "-o", &out, "--config", &wrong],
         2,
-        "unknown field `splat`, expected one of manifest, split at line 3, column 3; it is YAML",
+        "unknown field `splat`, expected one of manifest, split, sensitive at line 3, column 3; it is YAML",
     );
     let empty = small.write("empty.yaml", "{}\n");
     refuses(&small, &[MODEL, "-o", &out, "--config", &empty], 2, "no calibration data was given");

@@ -8,7 +8,9 @@ use crate::{check, lenient, on, with_graph, with_projection};
 #[test]
 fn a_good_edit_passes() {
     let small = Small::new();
-    let [model, patch, report] = ["safe.onnx", "edit.uwm", "rewrite.json"].map(|name| small.path(name));
+    // Apart from the small set, whose configuration would be taken for the model's.
+    std::fs::create_dir(small.path("release")).unwrap();
+    let [model, patch, report] = ["release/safe.onnx", "edit.uwm", "rewrite.json"].map(|name| small.path(name));
     let made = ["rewrite", MODEL, "--backend", "tract", "-o", &model, "--patch-out", &patch, "--json", &report];
     let (_, stderr, code) = output(&made);
     assert_eq!(code, 0, "{stderr}");

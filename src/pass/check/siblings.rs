@@ -91,7 +91,10 @@ impl<'a> Edit<'a> {
             if !named && same_bytes(&model, self.original) {
                 return Err("it is the original".to_owned());
             }
-            self.look(&model)
+            match same_bytes(&model, self.edited) {
+                true => Ok(SiblingState::Edited),
+                false => self.look(&model),
+            }
         });
         match found {
             Ok(state) => Some(state),
@@ -222,12 +225,17 @@ impl<'a> Change<'a> {
 
     /// How many times the model's weights a sibling's are.
     fn scale(&self, own: &[f32]) -> f64 {
+        // An edit that makes all of a layer larger would else pass for another scale of it.
+        let same = |factor: f64| (factor - 1.0).abs() < SAME_SCALE;
+        if self.samples.iter().any(|sample| same(scale(own, sample))) {
+            return 1.0;
+        }
         let (like, _) = most_alike(own, &self.samples);
         let first = scale(own, &self.samples[like]);
         // Once more, with each element as it is there.
         let nearest: Vec<f32> = own.iter().zip(self.pairs()).map(|(own, pair)| nearest(*own, first, pair)).collect();
         let factor = scale(own, &nearest);
-        if (factor - 1.0).abs() < SAME_SCALE { 1.0 } else { factor }
+        if same(factor) { 1.0 } else { factor }
     }
 
     /// By how much a sibling's weights differ from what they are made of: the root of the mean square.

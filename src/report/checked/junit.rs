@@ -41,7 +41,7 @@ impl Checked {
         report.to_string().expect("memory takes whatever is written")
     }
 
-    fn properties(&self) -> [(String, String); 6] {
+    fn properties(&self) -> [(String, String); 7] {
         let policy = self.policy.path.as_ref().map_or("built in".to_owned(), |path| path.display().to_string());
         [
             ("model", paths(&self.model)),
@@ -49,6 +49,7 @@ impl Checked {
             ("policy", policy),
             ("policy_sha256", self.policy.sha256.clone()),
             ("verdict", self.verdict().to_string()),
+            ("headline", self.headline()),
             ("version", self.reproduce.version.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), xml(&value)))
