@@ -18,7 +18,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file is not such a policy.
-    #[error("{path}:{place}: the policy is not valid: {reason}", path = path.display(), place = shown(*place))]
+    #[error("{path}{place}: the policy is not valid: {reason}", path = path.display(), place = shown(*place))]
     #[diagnostic(
         code("policy-format"),
         help(
@@ -34,7 +34,7 @@ pub enum Error {
         reason: String,
     },
     /// A rule asks for a figure that there is not.
-    #[error("{path}:{place}: there is no figure '{name}'", path = path.display(), place = shown(Some(*place)))]
+    #[error("{path}{place}: there is no figure '{name}'", path = path.display(), place = shown(Some(*place)))]
     #[diagnostic(code("policy-metric-unknown"), help("figures are {known}"))]
     Unknown {
         /// The file.
@@ -70,7 +70,7 @@ pub enum Error {
     },
 }
 
-/// `line:column`, as editors read it.
+/// `:line:column`, as editors read it behind a path.
 fn shown(place: Option<[usize; 2]>) -> String {
-    place.map_or("-".to_owned(), |[line, column]| format!("{line}:{column}"))
+    place.map_or(String::new(), |[line, column]| format!(":{line}:{column}"))
 }

@@ -6,6 +6,7 @@ mod figures;
 mod files;
 mod health;
 mod policy;
+mod reading;
 mod rule;
 #[cfg(test)]
 mod tests;

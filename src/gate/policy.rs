@@ -9,7 +9,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 use wildmatch::WildMatch;
 
-use super::rule::{Bounds, FigureRule, Within, place};
+use super::reading::{Reading, place};
+use super::rule::{Bounds, FigureRule, Within};
 use super::{DEFAULT, Error};
 use crate::onnx::sha256_of;
 use crate::report::checked::{Confidence, PolicyUsed};
@@ -51,19 +52,6 @@ const MIN_SAMPLES: [usize; 2] = [100, 30];
 
 /// The longest policy that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
-
-/// The file, for errors.
-pub struct Reading<'p> {
-    /// Where it is.
-    pub path: &'p Path,
-}
-
-impl Reading<'_> {
-    /// The error that says what is wrong where.
-    pub fn wrong(&self, place: [usize; 2], reason: String) -> Error {
-        Error::Format { path: self.path.to_owned(), place: Some(place), reason }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use serde_saphyr::Spanned;
 use serde::Deserialize;
 
 use super::Error;
-use super::policy::Reading;
+use super::reading::{Reading, place};
 use crate::few::few;
 use crate::report::checked::Bound;
 use crate::safeground::figure::{self, Unit};
@@ -175,10 +175,4 @@ fn range(unit: Unit, bound: Bound) -> [f64; 2] {
         (_, Unit::Percent) => [0.0, 100.0],
         (_, Unit::Cosine) => [0.0, 2.0],
     }
-}
-
-/// Line and column.
-pub fn place<T>(of: &Spanned<T>) -> [usize; 2] {
-    let at = of.referenced;
-    [at.line() as usize, at.column() as usize]
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::evaluated::json::figures;
+use super::timing::timing;
 use super::{Control, Report};
 
 /// A control with its metrics.
@@ -13,12 +14,6 @@ fn control(control: &Control) -> Value {
     value["retrieval"] = json!(control.evaluation.retrieval);
     value["zero_shot"] = json!(control.evaluation.zero_shot);
     value
-}
-
-/// Seconds by part, to a thousandth.
-pub(super) fn timing(parts: &[(&'static str, f64)]) -> Value {
-    let entry = |&(part, seconds): &(&str, f64)| (part.to_owned(), json!((seconds * 1e3).round() / 1e3));
-    Value::Object(parts.iter().map(entry).collect())
 }
 
 impl Report {

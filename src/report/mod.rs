@@ -14,6 +14,7 @@ mod look;
 mod scored;
 mod sweep;
 mod table;
+mod timing;
 
 pub use aim::{Aim, AimPoint};
 pub use controls::{Against, Control, ControlKind, Verdict};

@@ -35,16 +35,31 @@ fn browser() -> Option<[PathBuf; 2]> {
     None
 }
 
-#[test]
-fn a_reader_can_use_the_page_of_a_check() {
-    let page = page::checked().to_html();
-    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+/// Opens a page and uses it.
+fn used(page: &str, name: &str) {
     let Some([chromium, driver]) = browser() else { return };
     let Some(python) = common::python("selenium") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let kept = std::env::var_os("UWM_TEST_SCREENSHOTS").map_or(folder.path().to_owned(), PathBuf::from);
+    let kept = std::env::var_os("UWM_TEST_SCREENSHOTS").map_or(folder.path().to_owned(), PathBuf::from).join(name);
     std::fs::create_dir_all(&kept).unwrap();
     let file = kept.join("check.html");
     std::fs::write(&file, page).unwrap();
     common::run_python(&python, "browser.py", &[file, kept, chromium, driver]);
+}
+
+#[test]
+fn a_reader_can_use_the_page_of_a_check() {
+    let page = page::checked().to_html();
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    used(&page, "made");
+}
+
+#[test]
+fn a_reader_can_use_the_page_of_the_command() {
+    let small = common::Small::new();
+    let (page, config) = (small.path("page.html"), small.config());
+    let args = ["check", common::MODEL, "--baseline", common::MODEL, "--config", &config, "--backend", "tract"];
+    let (stdout, stderr, code) = common::output(&[&args[..], &["--report", &page]].concat());
+    assert_eq!(code, 5, "{stdout} {stderr}");
+    used(&std::fs::read_to_string(page).unwrap(), "command");
 }

@@ -54,6 +54,28 @@ fn patches_and_provenance_are_checked_to_the_byte() {
 }
 
 #[test]
+fn who_asks_about_files_alone_needs_no_data() {
+    let small = Small::new();
+    let policy =
+        small.write("files.yaml", "version: 1\nstructure: {max_elements_changed: 0, same_io_signature: true}\n");
+    let bare = small.path("bare");
+    std::fs::create_dir(&bare).unwrap();
+    let model = small.path("bare/model.onnx");
+    std::fs::copy(common::root(MODEL), &model).unwrap();
+    let ran = check(&small, &[&model, "--baseline", &model, "--policy", &policy]);
+    ran.is("pass", 0);
+    assert!(ran.json["evaluation"].is_null() && ran.json["notes"].to_string().contains("nothing was measured"));
+    // With data the model is looked at all the same.
+    let config = small.config();
+    let ran = check(&small, &on(&config, &[&model, "--baseline", &model, "--policy", &policy]));
+    assert!(ran.json["evaluation"]["figures"]["PS"]["value"].is_number());
+    // Rules about figures do need them.
+    let ran = check(&small, &[&model, "--baseline", &model]);
+    ran.is("inconclusive", 2);
+    assert_eq!(ran.codes("error"), ["input-missing"]);
+}
+
+#[test]
 fn a_stale_sibling_is_found_and_named() {
     let small = Small::new();
     let (policy, config) = (lenient(&small), small.config());

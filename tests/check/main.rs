@@ -98,6 +98,16 @@ impl Ran {
     }
 }
 
+/// Holds the JSON of reports against their schema.
+fn as_their_schema_says(small: &Small, reports: &[&Ran]) {
+    let Some(program) = common::python("jsonschema") else { return };
+    let values: Vec<&Value> = reports.iter().map(|ran| &ran.json).collect();
+    let right = small.write("right.json", &serde_json::to_string(&values).unwrap());
+    let wrong = small.write("wrong.json", "[{}]");
+    let files = [root("schemas/check-report-1.schema.json"), right.into(), wrong.into()];
+    common::run_python(&program, "schema_cases.py", &files);
+}
+
 /// A policy for sets as small as those of the tests.
 fn lenient(small: &Small) -> String {
     let text = "version: 1\nmin_samples: 30\nmetrics: {PS: {max_drop: 25}, Ts-Vs R@1: {max_drop: 40}}\n\

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::common::{self, MODEL, Small, output};
-use crate::{check, lenient, on, with_graph, with_projection};
+use crate::{as_their_schema_says, check, lenient, on, with_graph, with_projection};
 
 #[test]
 fn a_good_edit_passes() {
@@ -42,6 +42,7 @@ fn a_good_edit_passes() {
     // The model as it was is no gain.
     let same = check(&small, &[MODEL, "--baseline", MODEL]);
     same.is("inconclusive", 5);
+    as_their_schema_says(&small, &[&ran, &built_in, &same]);
     assert_eq!(same.codes("inconclusive"), ["interval-straddles-bound"]);
 }
 
@@ -63,6 +64,7 @@ fn a_destroyed_model_fails_and_the_report_says_in_what() {
     assert_eq!(ran.codes("error"), ["embedding-undefined"]);
     let ran = check(&small, &on(&config, &[&dead, "--baseline", MODEL, "--policy", &policy, "--skip-bad-samples"]));
     ran.is("inconclusive", 2);
+    as_their_schema_says(&small, &[&ran]);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::structure::hints_for;
 use crate::onnx::{
     self, Element, Graph, Hints, Linear, Modality, Model, find_layers, find_towers, same_file, sample_positions,
 };
@@ -266,6 +265,13 @@ fn relative_precision(element: Element) -> Option<f64> {
         Element::BF16 => Some(2.0_f64.powi(-7)),
         Element::I8 | Element::U8 | Element::I4 | Element::U4 => None,
     }
+}
+
+/// What the user says, without what is said of another file.
+pub fn hints_for(graph: &Graph, hints: &Hints) -> Hints {
+    let mut hints = hints.clone();
+    hints.embeddings.retain(|name| graph.producer(name).is_some());
+    hints
 }
 
 /// Whether two models are one, with their data files.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use super::siblings::Edit;
+use super::siblings::{Edit, hints_for};
 use super::signature;
 use crate::onnx::{Diff, Graph, Hints, Linear, Modality, Model, diff, edits_of, find_layers, find_towers};
 use crate::pass::{Error, ModelFiles};
@@ -115,13 +115,6 @@ fn linear_layers(model: &Model, hints: &Hints) -> Vec<Linear> {
     let mut seen = HashSet::new();
     layers.retain(|layer| seen.insert(layer.weight.initializer.clone()));
     layers
-}
-
-/// What the user says, without what is said of another file.
-pub fn hints_for(graph: &Graph, hints: &Hints) -> Hints {
-    let mut hints = hints.clone();
-    hints.embeddings.retain(|name| graph.producer(name).is_some());
-    hints
 }
 
 /// How much of a layer differs.

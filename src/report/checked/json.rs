@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::words::{docs, shown};
 use super::{Checked, Confidence, Example, Finding, Outcome, Rewritten, ScoredLayer, SiblingState, Structure};
 use super::{SweptFrontier, WhenInconclusive};
-use crate::report::json::timing;
+use crate::report::timing::timing;
 
 /// What the schema is called by. A field is added under the same number; one that goes or changes its meaning takes a new
 /// number.

@@ -108,10 +108,11 @@ fn figures(page: &mut Page, evaluated: &Evaluated) {
     };
     let heads = ["percent", "before", "after", "change", "p"];
     page.paragraph("### Figures");
-    page.paragraph(&format!(
-        "{} quadruplets and {} zero-shot images, with {level} % intervals.",
-        evaluated.quadruplets, evaluated.zero_shot_images
-    ));
+    let images = match evaluated.zero_shot_images {
+        0 => String::new(),
+        images => format!(" and {images} zero-shot images"),
+    };
+    page.paragraph(&format!("{} quadruplets{images}, with {level} % intervals.", evaluated.quadruplets));
     let lines = &evaluated.overall.lines;
     let leading =
         LEADING.into_iter().filter_map(|(name, title)| Some((title, lines.iter().find(|l| l.figure == name)?)));

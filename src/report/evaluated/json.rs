@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Evaluated, FigureGroup, FigureLine, Unwell};
-use crate::report::json::timing;
+use crate::report::timing::timing;
 use crate::safeground::figure::Ties;
 
 impl Unwell {

@@ -197,7 +197,7 @@ impl Sweep {
         if let Some(report) = self.picked.as_ref().and_then(|picked| picked.report.as_ref()) {
             value["picked"]["report"] = report.to_json();
         }
-        value["timing_s"] = super::json::timing(&self.timing_s);
+        value["timing_s"] = super::timing::timing(&self.timing_s);
         value
     }
 }

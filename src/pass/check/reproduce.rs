@@ -1,0 +1,57 @@
+//! What a report depends on: every file that was read, with its hash.
+
+use std::path::PathBuf;
+
+use super::job::CheckJob;
+use crate::onnx::sha256_of;
+use crate::pass::evaluation::{EvaluateJob, Subject};
+use crate::report::FileId;
+use crate::report::checked::Checked;
+
+/// Longer files than that are not hashed: an archive of images, of which the names and texts are.
+const MOST: u64 = 1 << 28;
+
+/// What each file is, and its hash. Folders have none, and what could not be read is told elsewhere.
+pub fn inputs(checked: &Checked, job: &CheckJob, evaluate: &EvaluateJob) -> Vec<(&'static str, FileId)> {
+    let mut files: Vec<(&'static str, FileId)> = vec![];
+    match (&checked.structure, &checked.evaluated) {
+        (Some(structure), _) => {
+            files.extend(structure.files.iter().map(|file| ("model", file.model.clone())));
+            files.extend(structure.files.iter().map(|file| ("original", file.original.clone())));
+        }
+        (None, Some(evaluated)) => {
+            files.extend(evaluated.model.iter().map(|file| ("model", file.clone())));
+            files.extend(evaluated.baseline.iter().flatten().map(|file| ("baseline", file.clone())));
+        }
+        (None, None) => {}
+    }
+    let [tokenizer, preprocessor] = match &evaluate.model {
+        Subject::Files { tokenizer, preprocessor, .. } => [tokenizer.clone(), preprocessor.clone()],
+        Subject::Stored(_) => [None, None],
+    };
+    let named = [
+        ("policy", job.policy.clone()),
+        ("data", evaluate.config.evaluation.as_ref().map(|data| data.manifest.clone())),
+        ("zero-shot set", evaluate.config.zero_shot.clone()),
+        ("configuration", evaluate.config.path.clone()),
+        ("tokenizer", tokenizer),
+        ("preprocessor", preprocessor),
+        ("stored result", job.baseline_result.clone()),
+        ("report of rewrite", job.rewrite.clone()),
+        ("sweep", job.sweep.clone()),
+    ];
+    let named = named.into_iter().chain(job.patches.iter().map(|path| ("patch", Some(path.clone()))));
+    files.extend(named.filter_map(|(what, path)| Some((what, hashed(path?)?))));
+    let samples = checked
+        .evaluated
+        .as_ref()
+        .and_then(|evaluated| Some(FileId { path: evaluated.data.clone()?, sha256: evaluated.data_sha256.clone()? }));
+    files.extend(samples.map(|samples| ("names and texts of the data", samples)));
+    files
+}
+
+fn hashed(path: PathBuf) -> Option<FileId> {
+    let there = std::fs::metadata(&path).ok().filter(|there| there.is_file() && there.len() <= MOST)?;
+    let bytes = std::fs::read(&path).ok().filter(|bytes| bytes.len() as u64 == there.len())?;
+    Some(FileId { path, sha256: sha256_of(&bytes) })
+}
