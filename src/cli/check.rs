@@ -57,6 +57,12 @@ pub struct Args {
     format: Format,
 }
 
+/// The command as it was given, by its usual name.
+fn command() -> Vec<String> {
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("uwm-onnx".to_owned()).chain(words).collect()
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum As {
     /// Exit code 0.
@@ -88,7 +94,7 @@ impl Args {
                 Some(As::Pass) => WhenInconclusive::Pass,
                 Some(As::Fail) => WhenInconclusive::Fail,
             },
-            command: std::env::args().collect(),
+            command: command(),
         };
         let evaluate = self.of.job(None);
         let (job, evaluate) = match original {
