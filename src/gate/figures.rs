@@ -7,6 +7,7 @@ use crate::report::checked::{Bound, Confidence, Finding, Judged, Outcome, Scope}
 use crate::report::{Estimate, Evaluated, FigureGroup, FigureLine};
 use crate::safeground::FEWEST;
 use crate::safeground::figure::Unit;
+use crate::safeground::normal::widening;
 
 /// What came of every rule about figures, in the order of the policy; a finding a concept, where a rule is about each.
 pub fn judge(policy: &Policy, evaluated: &Evaluated) -> Vec<Finding> {
@@ -31,63 +32,97 @@ struct Asked {
     least: bool,
 }
 
-impl Rule<'_> {
+impl<'a> Rule<'a> {
     fn findings(self) -> Vec<Finding> {
         match self.rule.within {
-            Within::Overall => vec![self.of_group(Scope::Overall, &self.evaluated.overall)],
+            Within::Overall => vec![self.of_group(Scope::Overall, &self.evaluated.overall, 1)],
             Within::Concepts => self.concepts(),
             Within::WorstConcept => vec![self.worst()],
         }
     }
 
-    fn concepts(self) -> Vec<Finding> {
+    /// Concepts that the rule speaks of, and names of such that there are not.
+    fn spoken_of(self) -> (Vec<&'a FigureGroup>, Vec<&'a String>) {
+        let named = &self.policy.concepts[usize::from(self.rule.within == Within::WorstConcept)];
         let concepts = &self.evaluated.concepts;
-        let named = &self.policy.concepts;
-        let name = |group: &FigureGroup| group.name.clone().unwrap_or_default();
-        if concepts.is_empty() {
-            return vec![self.absent("no row of the data tells its concept".to_owned())];
+        let is = |group: &FigureGroup, name: &String| group.name.as_ref() == Some(name);
+        let unknown = named.iter().filter(|name| !concepts.iter().any(|group| is(group, name))).collect();
+        let wanted = |group: &&FigureGroup| named.is_empty() || named.iter().any(|name| is(group, name));
+        (concepts.iter().filter(wanted).collect(), unknown)
+    }
+
+    fn concepts(self) -> Vec<Finding> {
+        let (concepts, unknown) = self.spoken_of();
+        if concepts.is_empty() && unknown.is_empty() {
+            return vec![self.absent("no row of the data tells its concept", true)];
         }
-        let unknown = named.iter().filter(|named| !concepts.iter().any(|group| group.name.as_ref() == Some(named)));
-        let unknown = unknown.map(|concept| Finding {
+        let all = concepts.len();
+        let of = |group: &FigureGroup| self.of_group(Scope::Concept(name(group)), group, all);
+        concepts.iter().map(|group| of(group)).chain(unknown.into_iter().map(|name| self.unknown(name))).collect()
+    }
+
+    /// The concept that is nearest to breaking the rule, by the end of the interval that counts; before it, what cannot be
+    /// told of any: a concept that is too small to be judged is not left out.
+    fn worst(self) -> Finding {
+        let (concepts, unknown) = self.spoken_of();
+        let all = concepts.len();
+        let of = |group: &&FigureGroup| {
+            let finding = self.of_group(Scope::WorstConcept(name(group)), group, all);
+            let gravity = match (finding.outcome, finding.code.as_str()) {
+                (Outcome::Fail, _) => 0,
+                (Outcome::Inconclusive, "interval-straddles-bound") => 1,
+                (Outcome::Inconclusive | Outcome::Error(_), _) => 2,
+                (Outcome::Pass | Outcome::Skipped, _) => 3,
+            };
+            (gravity, self.slack(group), finding)
+        };
+        let found = concepts.iter().map(of).min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        match (found, unknown.first()) {
+            (Some((0 | 1, _, finding)), _) => finding,
+            (_, Some(name)) => self.unknown(name),
+            (Some((_, _, finding)), None) => finding,
+            (None, None) => self.absent("no row of the data tells its concept", true),
+        }
+    }
+
+    /// How far the judged end is within the bound; below 0 where it is not.
+    fn slack(self, group: &FigureGroup) -> f64 {
+        let Some((line, estimate)) = self.estimate(group) else { return f64::INFINITY };
+        let asked = self.asked(line);
+        let [low, high] = match self.policy.used.confidence {
+            Confidence::Point => [estimate.value; 2],
+            Confidence::Interval(_) => estimate.interval.unwrap_or([estimate.value; 2]),
+        };
+        if asked.least { low - asked.holds } else { asked.holds - high }
+    }
+
+    fn unknown(self, concept: &str) -> Finding {
+        Finding {
             code: "concept-unknown".to_owned(),
-            help: Some(format!("concepts are {}", few(concepts.iter().map(name)))),
+            help: Some(format!("concepts are {}", few(self.evaluated.concepts.iter().map(name)))),
             ..self.finding(
                 Outcome::Inconclusive,
-                &Scope::Concept(concept.clone()),
+                &Scope::Concept(concept.to_owned()),
                 format!("No row of the data has the concept '{}'.", cut(concept)),
             )
-        });
-        let wanted = concepts.iter().filter(|group| named.is_empty() || named.contains(&name(group)));
-        wanted.map(|group| self.of_group(Scope::Concept(name(group)), group)).chain(unknown).collect()
-    }
-
-    /// Of the concepts with items enough, the one that is nearest to breaking the rule.
-    fn worst(self) -> Finding {
-        let enough = |group: &&FigureGroup| group.quadruplets >= self.rule.min_samples;
-        let concepts = &self.evaluated.concepts;
-        let found = concepts.iter().filter(enough).filter_map(|group| {
-            let (line, estimate) = self.estimate(group)?;
-            let asked = self.asked(line);
-            Some((if asked.least { estimate.value } else { -estimate.value }, group))
-        });
-        let worst = found.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, group)| group);
-        match worst {
-            Some(group) => self.of_group(Scope::WorstConcept(group.name.clone().unwrap_or_default()), group),
-            None if concepts.iter().any(|group| enough(&group)) => {
-                self.absent("it was measured in no concept".to_owned())
-            }
-            None if concepts.is_empty() => self.absent("no row of the data tells its concept".to_owned()),
-            None => {
-                let most = concepts.iter().map(|group| group.quadruplets).max().unwrap_or(0);
-                self.too_few(&Scope::Overall, "the largest concept has", most, self.rule.min_samples)
-            }
         }
     }
 
-    fn of_group(self, scope: Scope, group: &FigureGroup) -> Finding {
-        let Some((line, estimate)) = self.estimate(group) else {
+    /// `questions`: of how many groups the rule asks at once.
+    fn of_group(self, scope: Scope, group: &FigureGroup, questions: usize) -> Finding {
+        let Some(line) = group.lines.iter().find(|line| line.figure == self.rule.figure) else {
             let absent = self.evaluated.absent.iter().find(|absent| absent.figures.contains(&self.rule.figure));
-            return self.absent(absent.map_or("it was not measured".to_owned(), |absent| absent.reason.clone()));
+            return match absent {
+                Some(absent) => self.absent(&absent.reason, true),
+                None if self.rule.figure.contains("drift") => {
+                    self.absent("the tower is the same in model and baseline, or one of them has none", false)
+                }
+                None => self.absent("model or data have not what it takes", false),
+            };
+        };
+        // What the model shows and the baseline does not is no reason to skip a comparison.
+        let Some((_, estimate)) = self.estimate(group) else {
+            return self.absent("the baseline does not have it, so that nothing can be compared", false);
         };
         let asked = self.asked(line);
         let judged = Judged {
@@ -110,20 +145,34 @@ impl Rule<'_> {
                 Confidence::Point => Some([estimate.value; 2]),
                 Confidence::Interval(_) => estimate.interval,
             };
-            self.within_range(&scope, &asked, range, estimate)
+            self.within_range(&scope, &asked, range, estimate, questions)
         };
         Finding { judged: Some(judged), ..finding }
     }
 
-    fn within_range(self, scope: &Scope, asked: &Asked, range: Option<[f64; 2]>, estimate: Estimate) -> Finding {
+    fn within_range(
+        self,
+        scope: &Scope,
+        asked: &Asked,
+        range: Option<[f64; 2]>,
+        estimate: Estimate,
+        questions: usize,
+    ) -> Finding {
         // A figure that is no number has no place.
         let range = range.filter(|[low, high]| low.is_finite() && high.is_finite());
         let Some([low, high]) = range else {
-            return self.absent("it has no interval, which a bound is judged on".to_owned());
+            return self.absent("it has no interval, which a bound is judged on", false);
         };
+        // All of several questions hold as certainly as the least certain of them; that one of them is broken is only as
+        // certain as that none of them was by chance.
+        let wider = match self.policy.used.confidence {
+            Confidence::Interval(level) => widening(level, questions),
+            Confidence::Point => 1.0,
+        };
+        let further = |end: f64| estimate.value + wider * (end - estimate.value);
         let (holds, broken) = match asked.least {
-            true => (low >= asked.holds, high < asked.breaks),
-            false => (high <= asked.holds, low > asked.breaks),
+            true => (low >= asked.holds, further(high) < asked.breaks),
+            false => (high <= asked.holds, further(low) > asked.breaks),
         };
         let said = self.said(scope, estimate);
         let limit = self.limit();
@@ -192,16 +241,20 @@ impl Rule<'_> {
         }
     }
 
-    fn absent(self, reason: String) -> Finding {
-        let outcome = if self.rule.optional { Outcome::Skipped } else { Outcome::Inconclusive };
-        let help = format!("give data that it can be measured on, or say `optional: true` for {}", self.rule.figure);
+    /// `optional` rules may be skipped for what is `lacking` from the data, and for nothing else.
+    fn absent(self, reason: &str, lacking: bool) -> Finding {
+        let outcome = if self.rule.optional && lacking { Outcome::Skipped } else { Outcome::Inconclusive };
+        let help = match lacking {
+            true => format!("give data that it can be measured on, or say `optional: true` for {}", self.rule.figure),
+            false => format!("give what it takes, or leave the rule for {} out", self.rule.figure),
+        };
         Finding {
             code: "metric-not-measured".to_owned(),
-            help: (!self.rule.optional).then_some(help),
+            help: (outcome == Outcome::Inconclusive).then_some(help),
             ..self.finding(
                 outcome,
                 &Scope::Overall,
-                format!("{} was not measured: {reason}.", self.subject(&Scope::Overall)),
+                format!("{} cannot be judged: {reason}.", self.subject(&Scope::Overall)),
             )
         }
     }
@@ -267,4 +320,8 @@ impl Rule<'_> {
             Unit::Cosine => format!("{value:+.3}"),
         }
     }
+}
+
+fn name(group: &FigureGroup) -> String {
+    group.name.clone().unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::policy::Policy;
-use crate::few::{few, few_of};
+use crate::few::{cut, few, few_of};
 use crate::report::checked::{ChangedLayer, Finding, Outcome, SiblingState, Structure};
 
 /// What is known of the files.
@@ -42,8 +42,15 @@ pub fn judge(policy: &Policy, facts: &Facts) -> Vec<Finding> {
         faults => Err(format!("{wrong}: {}.", few(faults))),
     };
     let graph = |s: &Structure| {
-        let faults = s.files.iter().flat_map(|file| file.diff.graph.clone()).collect();
-        none(faults, "Nothing but values of tensors differs.", "More than values of tensors differs")
+        let faults = s.files.iter().flat_map(|file| {
+            // A weight may be the attribute of a `Constant` node; what else is, is part of the graph.
+            let weight = |name: &str| file.layers.iter().any(|layer| layer.initializer == name);
+            let constants = file.diff.tensors.iter().filter(move |tensor| tensor.of_node && !weight(&tensor.tensor));
+            let constants = constants.map(|tensor| format!("the constant '{}' of a node differs", cut(&tensor.tensor)));
+            file.diff.graph.iter().cloned().chain(constants)
+        });
+        let fine = "Nothing but values of initializers differs.";
+        none(faults.collect(), fine, "More than values of initializers differs")
     };
     let io = |s: &Structure| {
         let faults = s.files.iter().flat_map(|file| file.io.clone()).collect();

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 use wildmatch::WildMatch;
 
-use super::reading::{Reading, place};
+use super::reading::{Reading, given, place};
 use super::rule::{Bounds, FigureRule, Within};
 use super::{DEFAULT, Error};
 use crate::onnx::sha256_of;
@@ -22,8 +22,8 @@ pub struct Policy {
     pub used: PolicyUsed,
     /// About figures, in the order of the file.
     pub figures: Vec<FigureRule>,
-    /// The concepts that rules about concepts speak of; all, where none is named.
-    pub concepts: Vec<String>,
+    /// The concepts that rules about each concept, and about the worst one, speak of; all, where none is named.
+    pub concepts: [Vec<String>; 2],
     /// About files.
     pub structure: StructureRules,
 }
@@ -57,7 +57,9 @@ const LONGEST: u64 = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct File {
     version: Spanned<u32>,
+    #[serde(default, deserialize_with = "given")]
     confidence: Option<Spanned<Level>>,
+    #[serde(default, deserialize_with = "given")]
     min_samples: Option<usize>,
     #[serde(default)]
     metrics: Pairs,
@@ -80,6 +82,7 @@ enum Level {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Concepts {
+    #[serde(deserialize_with = "given")]
     min_samples: Option<usize>,
     only: Vec<String>,
     metrics: Pairs,
@@ -88,12 +91,19 @@ struct Concepts {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Files {
+    #[serde(deserialize_with = "given")]
     only_initializer_values_changed: Option<Spanned<bool>>,
+    #[serde(deserialize_with = "given")]
     allowed_tensors: Option<Spanned<Vec<String>>>,
+    #[serde(deserialize_with = "given")]
     max_elements_changed: Option<Spanned<usize>>,
+    #[serde(deserialize_with = "given")]
     same_io_signature: Option<Spanned<bool>>,
+    #[serde(deserialize_with = "given")]
     provenance_required: Option<Spanned<bool>>,
+    #[serde(deserialize_with = "given")]
     patch_matches: Option<Spanned<bool>>,
+    #[serde(deserialize_with = "given")]
     no_stale_siblings: Option<Spanned<bool>>,
 }
 
@@ -181,9 +191,11 @@ impl Policy {
                 figures.extend(FigureRule::read(&reading, within, name, bounds, min_samples)?);
             }
         }
-        if !file.worst_concept.only.is_empty() {
-            let reason = "worst_concept: only: it goes by all concepts; `only` can stand under concepts".to_owned();
-            return Err(Error::Format { path: name, place: None, reason });
+        for (key, of) in [("concepts", &file.concepts), ("worst_concept", &file.worst_concept)] {
+            if of.metrics.0.is_empty() && (!of.only.is_empty() || of.min_samples.is_some()) {
+                let reason = format!("{key} has no metrics: nothing would be asked of them");
+                return Err(Error::Format { path: name, place: None, reason });
+            }
         }
         let structure = file.structure.rules(&reading)?;
         if figures.is_empty() && structure == StructureRules::default() {
@@ -191,7 +203,7 @@ impl Policy {
             return Err(Error::Format { path: name, place: None, reason });
         }
         let used = PolicyUsed { path: path.map(Path::to_owned), sha256: sha256_of(text.as_bytes()), confidence };
-        Ok(Self { used, figures, concepts: file.concepts.only, structure })
+        Ok(Self { used, figures, concepts: [file.concepts.only, file.worst_concept.only], structure })
     }
 
     /// How errors call it.
@@ -250,5 +262,8 @@ impl Files {
 
 /// What the parser says, in one line.
 fn said(error: &serde_saphyr::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    // Where it is, is said in front.
+    let said = error.to_string();
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
 }

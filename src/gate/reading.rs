@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 use super::Error;
@@ -23,4 +24,9 @@ impl Reading<'_> {
 pub fn place<T>(of: &Spanned<T>) -> [usize; 2] {
     let at = of.referenced;
     [at.line() as usize, at.column() as usize]
+}
+
+/// What is given, so that a key without a value is an error and no key left out.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

@@ -5,7 +5,7 @@ use serde_saphyr::Spanned;
 use serde::Deserialize;
 
 use super::Error;
-use super::reading::{Reading, place};
+use super::reading::{Reading, given, place};
 use crate::few::few;
 use crate::report::checked::Bound;
 use crate::safeground::figure::{self, Unit};
@@ -57,14 +57,22 @@ pub struct FigureRule {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bounds {
+    #[serde(deserialize_with = "given")]
     min: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     max: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     max_drop: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     min_drop: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     max_gain: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     min_gain: Option<Spanned<f64>>,
+    #[serde(deserialize_with = "given")]
     max_relative_drop: Option<Spanned<f64>>,
     optional: bool,
+    #[serde(deserialize_with = "given")]
     min_samples: Option<usize>,
 }
 

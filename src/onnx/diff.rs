@@ -36,6 +36,8 @@ pub struct TensorDiff {
     pub element: &'static str,
     /// Its dimensions.
     pub dims: Vec<i64>,
+    /// Whether it is an attribute of a node, and no initializer.
+    pub of_node: bool,
     /// Its elements.
     pub elements: usize,
     /// Elements that differ.
@@ -164,6 +166,7 @@ fn compare(
         tensor: a.name.clone(),
         element: element.map_or("other", Element::name),
         dims: a.tensor.dims.clone(),
+        of_node: a.of_node,
         elements: a.tensor.dims.iter().product::<i64>().max(0) as usize,
         changed: 0,
         negated: 0,

@@ -14,6 +14,8 @@ pub struct Named<'m> {
     pub name: String,
     /// The tensor.
     pub tensor: &'m TensorProto,
+    /// Whether it stands in an attribute of a node.
+    pub of_node: bool,
 }
 
 /// All tensors of a model: of its graph, its functions, and what is inside their nodes.
@@ -33,9 +35,9 @@ pub fn tensors(proto: &ModelProto) -> Vec<Named<'_>> {
 // The depth is bounded by the decoder's recursion limit.
 fn of_graph<'m>(graph: &'m GraphProto, within: &str, found: &mut Vec<Named<'m>>) {
     let name = |tensor: &TensorProto| format!("{within}{}", tensor.name);
-    found.extend(graph.initializer.iter().map(|tensor| Named { name: name(tensor), tensor }));
+    found.extend(graph.initializer.iter().map(|tensor| Named { name: name(tensor), tensor, of_node: false }));
     let sparse = graph.sparse_initializer.iter().flat_map(|sparse| sparse.values.iter().chain(&sparse.indices));
-    found.extend(sparse.map(|tensor| Named { name: name(tensor), tensor }));
+    found.extend(sparse.map(|tensor| Named { name: name(tensor), tensor, of_node: false }));
     of_nodes(&graph.node, within, found);
 }
 
@@ -54,7 +56,7 @@ fn of_attributes<'m>(attributes: &'m [super::proto::AttributeProto], name: &str,
         let sparse = attribute.sparse_tensor.iter().chain(&attribute.sparse_tensors);
         let sparse = sparse.flat_map(|sparse| sparse.values.iter().chain(&sparse.indices));
         let own = attribute.t.iter().chain(&attribute.tensors).chain(sparse);
-        found.extend(own.map(|tensor| Named { name: name.to_owned(), tensor }));
+        found.extend(own.map(|tensor| Named { name: name.to_owned(), tensor, of_node: true }));
         for body in attribute.g.iter().chain(&attribute.graphs) {
             of_graph(body, &format!("{name}: "), found);
         }

@@ -22,7 +22,7 @@ impl Default for Bootstrap {
     }
 }
 
-/// Fewer items than that tell no interval.
+/// Fewer items than that tell no interval; of a mean of the lowest, so many must be among these.
 pub const FEWEST: usize = 30;
 
 /// How values of items become a figure.
@@ -171,6 +171,10 @@ impl Bootstrap {
         (0..figures.len())
             .map(|figure| {
                 let (values, range) = figures[figure];
+                // Samples never go below the lowest item: a mean of a few of the lowest has no honest lower end.
+                if matches!(values.statistic, Statistic::Lowest(share) if share * (items as f64) < FEWEST as f64) {
+                    return None;
+                }
                 let mut column = found.slice(s![.., figure]).to_vec();
                 column.sort_by(f64::total_cmp);
                 let tail = self.tail();
@@ -299,7 +303,7 @@ mod tests {
         let groups = (0..333).map(|item| item * item % 7).collect();
         let all = [
             mean(values.clone()),
-            Values { values: values.clone(), statistic: Statistic::Lowest(0.01) },
+            Values { values: values.clone(), statistic: Statistic::Lowest(0.2) },
             Values { values, statistic: Statistic::Groups(groups) },
         ];
         let figures: Vec<_> = all.iter().map(|values| (values, Range::Any)).collect();

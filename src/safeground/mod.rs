@@ -8,6 +8,7 @@ mod expected;
 pub mod figure;
 pub mod health;
 mod metric;
+pub mod normal;
 mod paired;
 mod preference;
 mod retrieval;

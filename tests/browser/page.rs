@@ -103,6 +103,7 @@ fn structure() -> Structure {
         tensor: "text.Some(11).fc2.weight".to_owned(),
         element: "FLOAT",
         dims: vec![128, 128],
+        of_node: false,
         elements: 16384,
         changed,
         negated: changed,
@@ -115,7 +116,18 @@ fn structure() -> Structure {
         Sibling { path: "safe_int8.onnx".into(), state: SiblingState::Edited },
     ];
     let (original, model) = (file("model.onnx"), file("safe.onnx"));
-    Structure { files: vec![ComparedFile { original, model, diff, io: vec![], layers, edits: 1, siblings }] }
+    Structure {
+        files: vec![ComparedFile {
+            original,
+            model,
+            diff,
+            io: vec![],
+            data: [vec![], vec![]],
+            layers,
+            edits: 1,
+            siblings,
+        }],
+    }
 }
 
 fn findings() -> Vec<Finding> {

@@ -15,7 +15,10 @@ pub type Compared = (Option<Structure>, Vec<String>, Option<Vec<String>>);
 /// If a file cannot be read.
 pub fn without_provenance(structure: &Structure) -> Result<Vec<String>, Error> {
     let mut faults = vec![];
-    for file in structure.files.iter().filter(|file| file.model.sha256 != file.original.sha256) {
+    if !structure.files.iter().any(|file| file.differs() || file.edits > 0) {
+        faults.push("nothing was changed, and there are no metadata of an edit".to_owned());
+    }
+    for file in structure.files.iter().filter(|file| file.differs()) {
         let found = verify(&file.model.path, &file.original.path, None)?;
         faults.extend(found.faults.into_iter().map(|fault| format!("{}: {fault}", file.model.path.display())));
     }
@@ -40,7 +43,7 @@ pub fn not_as_patched(structure: &Structure, patches: &[PathBuf]) -> Result<Vec<
                 let found = verify(&file.model.path, &file.original.path, Some(patch))?;
                 faults.extend(found.faults);
             }
-            None if file.model.sha256 == file.original.sha256 => {}
+            None if !file.differs() => {}
             None => faults.push(format!("no patch that was given was made for {}", file.original.path.display())),
         }
     }

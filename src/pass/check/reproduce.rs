@@ -16,19 +16,30 @@ pub fn inputs(checked: &Checked, job: &CheckJob, evaluate: &EvaluateJob) -> Vec<
     let mut files: Vec<(&'static str, FileId)> = vec![];
     match (&checked.structure, &checked.evaluated) {
         (Some(structure), _) => {
-            files.extend(structure.files.iter().map(|file| ("model", file.model.clone())));
-            files.extend(structure.files.iter().map(|file| ("original", file.original.clone())));
+            let [mut models, mut originals] = [vec![], vec![]];
+            for file in &structure.files {
+                models.push(file.model.clone());
+                models.extend(file.data[1].iter().cloned());
+                originals.push(file.original.clone());
+                originals.extend(file.data[0].iter().cloned());
+            }
+            files.extend(models.into_iter().map(|file| ("model", file)));
+            files.extend(originals.into_iter().map(|file| ("original", file)));
         }
-        (None, Some(evaluated)) => {
-            files.extend(evaluated.model.iter().map(|file| ("model", file.clone())));
-            files.extend(evaluated.baseline.iter().flatten().map(|file| ("baseline", file.clone())));
-        }
+        (None, Some(evaluated)) => files.extend(evaluated.model.iter().map(|file| ("model", file.clone()))),
         (None, None) => {}
     }
-    let [tokenizer, preprocessor] = match &evaluate.model {
+    let baseline = checked.evaluated.iter().flat_map(|evaluated| evaluated.baseline.iter().flatten());
+    let unnamed = baseline.filter(|file| !files.iter().any(|(_, other)| other == *file));
+    files.extend(unnamed.map(|file| ("baseline", file.clone())).collect::<Vec<_>>());
+    let preparation = |subject: &Subject| match subject {
         Subject::Files { tokenizer, preprocessor, .. } => [tokenizer.clone(), preprocessor.clone()],
         Subject::Stored(_) => [None, None],
     };
+    let [tokenizer, preprocessor] = preparation(&evaluate.model);
+    let [own, prepared] = evaluate.baseline.as_ref().map_or([None, None], preparation);
+    let (own, prepared) =
+        (own.filter(|own| Some(own) != tokenizer.as_ref()), prepared.filter(|p| Some(p) != preprocessor.as_ref()));
     let named = [
         ("policy", job.policy.clone()),
         ("data", evaluate.config.evaluation.as_ref().map(|data| data.manifest.clone())),
@@ -36,6 +47,8 @@ pub fn inputs(checked: &Checked, job: &CheckJob, evaluate: &EvaluateJob) -> Vec<
         ("configuration", evaluate.config.path.clone()),
         ("tokenizer", tokenizer),
         ("preprocessor", preprocessor),
+        ("tokenizer of the baseline", own),
+        ("preprocessor of the baseline", prepared),
         ("stored result", job.baseline_result.clone()),
         ("report of rewrite", job.rewrite.clone()),
         ("sweep", job.sweep.clone()),

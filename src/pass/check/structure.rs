@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::siblings::{Edit, hints_for};
 use super::signature;
-use crate::onnx::{Diff, Graph, Hints, Linear, Modality, Model, diff, edits_of, find_layers, find_towers};
+use crate::onnx::{Diff, Graph, Hints, Linear, Modality, Model, Source, diff, edits_of, find_layers, find_towers};
 use crate::pass::{Error, ModelFiles};
 use crate::report::FileId;
 use crate::report::checked::{ChangedLayer, ComparedFile, Structure};
@@ -81,7 +81,7 @@ fn towers(model: &Model, hints: &Hints) -> Vec<Modality> {
 fn compare(original: &Model, model: &Model, given: &[PathBuf], hints: &Hints) -> Result<ComparedFile, Error> {
     // Hashing has only one thread.
     let (hashed, found) = rayon::join(
-        || rayon::join(|| file_id(original), || file_id(model)),
+        || rayon::join(|| file_ids(original), || file_ids(model)),
         || -> Result<_, Error> {
             let diff = diff(original, model)?;
             let layers = linear_layers(original, hints);
@@ -99,12 +99,16 @@ fn compare(original: &Model, model: &Model, given: &[PathBuf], hints: &Hints) ->
     );
     let (diff, layers, siblings) = found?;
     let io = signature::differences(original, model);
-    let (original, of_model) = hashed;
-    Ok(ComparedFile { original, model: of_model, diff, io, layers, edits: edits_of(model), siblings })
+    let ((original, of_original), (edited, of_edited)) = hashed;
+    let data = [of_original, of_edited];
+    Ok(ComparedFile { original, model: edited, diff, io, layers, data, edits: edits_of(model), siblings })
 }
 
-fn file_id(model: &Model) -> FileId {
-    FileId { path: model.path().to_owned(), sha256: model.sha256().to_owned() }
+/// The model's file, and its data files.
+fn file_ids(model: &Model) -> (FileId, Vec<FileId>) {
+    let of = |source: &Source| FileId { path: source.path().to_owned(), sha256: source.sha256().to_owned() };
+    let own = FileId { path: model.path().to_owned(), sha256: model.sha256().to_owned() };
+    (own, model.sources().iter().skip(1).map(of).collect())
 }
 
 /// The linear layers of all towers, tied ones once; none where no tower is known.

@@ -94,6 +94,8 @@ fn structure(structure: &Structure) -> Value {
         json!({
             "original": file.original,
             "model": file.model,
+            "original_data": file.data[0],
+            "model_data": file.data[1],
             "graph": file.diff.graph,
             "io": file.io,
             "provenance": file.diff.provenance,

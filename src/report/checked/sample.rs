@@ -74,6 +74,7 @@ fn structure() -> Structure {
         tensor: NASTY.to_owned(),
         element: "float",
         dims: vec![128, 128],
+        of_node: false,
         elements: 16384,
         changed: 1148,
         negated: 1148,
@@ -83,7 +84,18 @@ fn structure() -> Structure {
     let diff = Diff { graph: vec![], provenance: vec![], renamed: vec![], tensors: vec![tensor], compared: 60 };
     let siblings = vec![Sibling { path: "safe_fp16.onnx".into(), state: SiblingState::Stale }];
     let (original, model) = (file("model.onnx"), file("safe.onnx"));
-    Structure { files: vec![ComparedFile { original, model, diff, io: vec![], layers, edits: 1, siblings }] }
+    Structure {
+        files: vec![ComparedFile {
+            original,
+            model,
+            diff,
+            io: vec![],
+            data: [vec![], vec![]],
+            layers,
+            edits: 1,
+            siblings,
+        }],
+    }
 }
 
 fn findings() -> Vec<Finding> {

@@ -27,6 +27,8 @@ pub struct ComparedFile {
     pub io: Vec<String>,
     /// Every linear layer that the original has, in the order of its graph.
     pub layers: Vec<ChangedLayer>,
+    /// Data files of the original, and of the file.
+    pub data: [Vec<FileId>; 2],
     /// How many edits its metadata tell of.
     pub edits: usize,
     /// Files beside it that hold the same weights.
@@ -72,6 +74,13 @@ pub enum SiblingState {
     Other(f64),
     /// It cannot be told, and why.
     Unknown(String),
+}
+
+impl ComparedFile {
+    /// Whether anything at all differs, but for metadata of this tool.
+    pub fn differs(&self) -> bool {
+        self.diff.changed() > 0 || !self.diff.graph.is_empty() || !self.io.is_empty()
+    }
 }
 
 impl Structure {
