@@ -23,10 +23,13 @@ if [[ "$code" == 0 && ! -f "$folder/report.json" ]]; then
     echo "the check ended with exit code 0 and left no report: that is no yes" >&2
     code=4
 fi
+# What the report says: the code may make a pass or a failure of what is inconclusive.
+verdict=""
+[[ ! -f "$folder/report.json" ]] ||
+    verdict="$(LC_ALL=C grep -oE '"verdict": ?"(pass|fail|inconclusive)"' "$folder/report.json" | cut -d '"' -f 4 |
+        LC_ALL=C tr '[:lower:]' '[:upper:]' || true)"
 case "$code" in
-    0) echo "PASS: see $folder/report.html" ;;
-    1) echo "FAIL: see $folder/report.html" ;;
-    5) echo "INCONCLUSIVE: see $folder/report.html for what cannot be told, and why" ;;
+    0 | 1 | 5) echo "${verdict:-no verdict}: see $folder/report.html" ;;
     *) echo "the check went wrong (exit code $code)" ;;
 esac >&2
 exit "$code"

@@ -182,7 +182,8 @@ fn scatter() -> Scatter {
         let after = [across - 0.01 + 0.02 * normal(), up + 0.17 + 0.05 * normal()];
         Point { before: Some([across, up]), after }
     };
-    Scatter { points: (0..2000).map(&mut point).collect(), of: 5000 }
+    let points = (0..2000).map(&mut point).collect();
+    Scatter { points, of: 5000, before: Some([110, 4870, 0, 20]), after: [65, 1285, 35, 3615] }
 }
 
 fn examples() -> Vec<Example> {

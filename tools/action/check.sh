@@ -16,13 +16,14 @@ members() {
     esac | LC_ALL=C tr -d '\r' | LC_ALL=C sed '/^[[:blank:]]*$/d'
 }
 
-# The verdict of a JSON report; nothing if it cannot be told. Inside of texts each quote has a backslash before it, so
-# that no name can look like this.
-verdict_of() {
+# What a JSON report has under a name, one of some words; nothing if it cannot be told. Inside of texts each quote has a
+# backslash before it, so that no name can look like this.
+word_of() {
     local found
-    found="$(LC_ALL=C grep -oE '"verdict": ?"(pass|fail|inconclusive)"' "$1" | cut -d '"' -f 4 | sort -u || true)"
+    found="$(LC_ALL=C grep -oE "\"$2\": ?\"($3)\"" "$1" | cut -d '"' -f 4 | sort -u || true)"
     case "$found" in
-        pass | fail | inconclusive) printf '%s' "$found" ;;
+        *$'\n'*) ;;
+        *) printf '%s' "$found" ;;
     esac
 }
 
@@ -55,10 +56,13 @@ printf '::stop-commands::%s\n' "$resume"
 "$UWM_BINARY" "${arguments[@]}" -- "$UWM_MODEL" 2>&1 || code=$?
 printf '\n::%s::\n' "$resume"
 
-verdict=""
-[[ ! -f "$own/report.json" ]] || verdict="$(verdict_of "$own/report.json")"
+verdict="" taken=""
+if [[ -f "$own/report.json" ]]; then
+    verdict="$(word_of "$own/report.json" verdict 'pass|fail|inconclusive')"
+    taken="$(word_of "$own/report.json" when_inconclusive 'tell|pass|fail')"
+fi
 # A yes counts only if the report says so too.
-case "$code $verdict $UWM_INCONCLUSIVE" in
+case "$code $verdict $taken" in
     "0 pass "* | "0 inconclusive pass") ;;
     "0 "*)
         echo "the check ended with exit code 0, and its report does not say that the model passes (verdict: ${verdict:-none})" >&2

@@ -56,7 +56,15 @@ impl Lie {
             let at = |of: &Similarities| margins(of).map(|margin| margin as f32);
             Point { before: lying.before.as_ref().map(at), after: at(&lying.after) }
         };
-        (of > 0).then(|| Scatter { points: (0..drawn).map(point).collect(), of })
+        let (mut before, mut after) = ([0; 4], [0; 4]);
+        for lying in &self.0 {
+            after[Scatter::quadrant(margins(&lying.after))] += 1;
+            if let Some(lying) = &lying.before {
+                before[Scatter::quadrant(margins(lying))] += 1;
+            }
+        }
+        let before = self.0.first().and_then(|lying| lying.before).map(|_| before);
+        (of > 0).then(|| Scatter { points: (0..drawn).map(point).collect(), of, before, after })
     }
 
     /// Up to `count` of them, of every kind some, none twice. `hidden` where neither row nor set says whether they may be
@@ -189,6 +197,11 @@ mod tests {
     fn many_points_are_thinned_evenly() {
         let scatter = lie(&vec![0.1; 5000]).scatter().unwrap();
         assert_eq!((scatter.points.len(), scatter.of), (POINTS, 5000));
+        assert_eq!((scatter.before, scatter.after), (Some([0, 5000, 0, 0]), [0, 5000, 0, 0]));
+        let mut gains = vec![0.0; 5000];
+        gains[1] = 0.5;
+        // It is not drawn, and counted.
+        assert_eq!(lie(&gains).scatter().unwrap().after, [1, 4999, 0, 0]);
         assert_eq!(lie(&[0.1; 3]).scatter().unwrap().points.len(), 3);
         assert_eq!(lie(&[]).scatter(), None);
     }

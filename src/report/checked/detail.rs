@@ -14,6 +14,20 @@ pub struct Scatter {
     pub points: Vec<Point>,
     /// How many there are.
     pub of: usize,
+    /// How many of them all lie in each [quadrant](Self::quadrant) by the baseline; none without one.
+    pub before: Option<[usize; 4]>,
+    /// By the model.
+    pub after: [usize; 4],
+}
+
+impl Scatter {
+    /// What quadrants are called, in their order.
+    pub const QUADRANTS: [&'static str; 4] = ["neither", "PS only", "PU only", "GS"];
+
+    /// The quadrant of such margins as a [`Point`] has.
+    pub fn quadrant([safe, not_safe]: [f64; 2]) -> usize {
+        usize::from(safe > 0.0) + 2 * usize::from(not_safe > 0.0)
+    }
 }
 
 /// By how much the queries of a quadruplet prefer what is safe: the safe queries' least margin across (PS counts it, if

@@ -33,6 +33,7 @@ impl Checked {
             baseline => format!(" Compared with {}.", md(&paths(baseline))),
         };
         page.paragraph(&format!("{}{beside}", md(&self.judged_by())));
+        page.rows(ROWS, "note", self.notes.iter().map(|note| format!("- note: {}", md(note))));
         page.table(RULES, &["outcome", "what was found", "code"], "", self.by_gravity().into_iter().map(rule));
         if let Some(evaluated) = &self.evaluated {
             figures(&mut page, evaluated);
@@ -63,9 +64,6 @@ impl Checked {
                 rows.map(|(role, file)| [(*role).to_owned(), md(&file.path.display().to_string()), md(&file.sha256)]),
             );
         });
-        if !self.notes.is_empty() {
-            page.rows(ROWS, "note", self.notes.iter().map(|note| format!("- note: {}", md(note))));
-        }
     }
 }
 
@@ -183,6 +181,14 @@ fn controls(page: &mut Page, rewritten: &Rewritten) {
     if let Some(sentence) = &rewritten.sentence {
         page.paragraph(&md(sentence));
     }
+    if rewritten.controls.is_empty() {
+        page.paragraph("No other edits were made beside it, so that there is nothing to compare it with.");
+        return;
+    }
+    page.details("figures of the edit and of others", |page| control_rows(page, rewritten));
+}
+
+fn control_rows(page: &mut Page, rewritten: &Rewritten) {
     let controls = &rewritten.controls[..rewritten.controls.len().min(CONTROLS)];
     let names = controls.iter().map(|(name, _)| md(name));
     let heads: Vec<String> = ["percent", "before", "after"].map(str::to_owned).into_iter().chain(names).collect();
@@ -314,6 +320,16 @@ mod tests {
         assert_eq!(fenced, "uwm-onnx '````' $'\\U0000000a```\\U0000000a<b>'\n");
         checked.reproduce.command = vec!["x".repeat(1 << 20)];
         assert!(checked.to_markdown().len() < 64 << 10);
+    }
+
+    #[test]
+    fn an_edit_without_others_beside_it_is_no_table() {
+        let mut checked = sample();
+        let random = |text: &str| text.split_once("### The edit against random ones").unwrap().1.to_owned();
+        assert!(random(&checked.to_markdown()).contains("| percent | before | after | random 0 |"));
+        checked.rewritten.as_mut().unwrap().controls.clear();
+        let text = random(&checked.to_markdown());
+        assert!(text.contains("No other edits were made beside it") && !text.contains("| percent |"), "{text}");
     }
 
     #[test]

@@ -199,7 +199,12 @@ pub fn sample() -> Checked {
         when_inconclusive: WhenInconclusive::Tell,
         evaluated: Some(evaluated()),
         structure: Some(structure()),
-        scatter: Some(Scatter { points: (0..300).map(point).collect(), of: 640 }),
+        scatter: Some(Scatter {
+            points: (0..300).map(point).collect(),
+            of: 640,
+            before: Some([9, 627, 0, 4]),
+            after: [8, 231, 3, 398],
+        }),
         examples: vec![example("1", ExampleKind::Gained, true), example(NASTY, ExampleKind::Lost, false)],
         rewritten: Some(Rewritten {
             file: file("rewrite.json"),

@@ -12,7 +12,8 @@ impl Reproduce {
 /// A word as it is where a shell leaves it alone, else in quotes. What a terminal would obey is written as an escape.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+%@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
+    // zsh takes a word behind `=` for a program to look for.
+    if !word.is_empty() && !word.starts_with('=') && word.chars().all(plain) {
         return word.to_owned();
     }
     if !word.chars().any(hidden) {
@@ -37,11 +38,11 @@ mod tests {
 
     #[test]
     fn a_shell_reads_the_words_that_were_meant() {
-        let words = ["uwm-onnx", "a b", "it's", "", "$(rm x)", "*", "ü", NASTY, "\n'\\\u{85}x"];
+        let words = ["uwm-onnx", "a b", "it's", "", "=x", "$(rm x)", "*", "ü", NASTY, "\n'\\\u{85}x"];
         let command = words.map(str::to_owned).to_vec();
         let line = Reproduce { command, version: "0", files: vec![] }.command_line();
         assert!(!line.chars().any(hidden), "{line}");
-        assert!(line.starts_with(r"uwm-onnx 'a b' 'it'\''s' '' '$(rm x)' '*' 'ü' $'"), "{line}");
+        assert!(line.starts_with(r"uwm-onnx 'a b' 'it'\''s' '' '=x' '$(rm x)' '*' 'ü' $'"), "{line}");
         let script = format!("printf '%s\\0' {line}");
         let Ok(out) = std::process::Command::new("bash").env("LC_ALL", "C.UTF-8").args(["-c", &script]).output() else {
             return eprintln!("LEFT OUT: there is no bash");

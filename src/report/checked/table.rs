@@ -32,6 +32,9 @@ impl Checked {
             page.wrapped(Tone::Plain, &cut_to(&change, LONGEST));
         }
         page.wrapped(Tone::Plain, &cut_to(&self.judged_by(), LONGEST));
+        for note in &self.notes {
+            page.wrapped(Tone::Plain, &format!("note: {}", cut_to(note, LONGEST)));
+        }
         page.gap();
         self.by_gravity().into_iter().for_each(|finding| rule(&mut page, finding));
         if let Some(evaluated) = &self.evaluated {
@@ -43,9 +46,6 @@ impl Checked {
         page.gap();
         let sentence = self.rewritten.as_ref().and_then(|rewritten| rewritten.sentence.as_deref());
         sentence.into_iter().for_each(|sentence| page.wrapped(Tone::Plain, &cut_to(sentence, LONGEST)));
-        for note in &self.notes {
-            page.wrapped(Tone::Plain, &format!("note: {}", cut_to(note, LONGEST)));
-        }
         if let Some(runtime) = &self.runtime {
             page.wrapped(Tone::Faint, &place_text(runtime));
         }

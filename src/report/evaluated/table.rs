@@ -141,7 +141,11 @@ impl Evaluated {
             let Worst { concept, as_bad, line } = worst;
             let among =
                 line.value.interval.map_or(String::new(), |_| format!(",{}", interval(line, line.value, false)));
-            let others = if *as_bad == 0 { String::new() } else { format!(", {as_bad} others as bad") };
+            let others = match *as_bad {
+                0 => String::new(),
+                1 => ", another as bad".to_owned(),
+                more => format!(", {more} others as bad"),
+            };
             let value = number(line, line.value.value);
             format!("{} {value} ('{}', n {}{among}{others})", line.figure, cut(concept), line.items)
         };

@@ -85,7 +85,8 @@ pub struct Marked {
 pub struct Row {
     pub label: String,
     pub marks: Vec<Marked>,
-    pub written: String,
+    /// Lines, one below the other; there is room for two.
+    pub written: Vec<String>,
 }
 
 /// Rows above one axis.
@@ -136,7 +137,10 @@ impl Rows {
         let top = index as f64 * self.row_height();
         let middle = top + self.row_height() / 2.0;
         canvas.text(&short(&row.label, 16), [Self::SIDES[0] - 10.0, middle], Align::Right, Hue::Ink)?;
-        canvas.text(&row.written, [WIDTH, middle], Align::Right, Hue::Ink)?;
+        for (line, text) in row.written.iter().enumerate() {
+            let up = middle + (TEXT + 1.0) * (line as f64 - (row.written.len() - 1) as f64 / 2.0);
+            canvas.text(text, [WIDTH, up], Align::Right, if line == 0 { Hue::Ink } else { Hue::Muted })?;
+        }
         for Marked { mark, hue, value, interval, lane } in &row.marks {
             let y = top + 10.0 + Self::LANE * lane;
             let at = x.at(*value);
@@ -147,13 +151,22 @@ impl Rows {
             match mark {
                 Mark::Bar => canvas.fill([[x.at(0.0), y - 4.0], [at, y + 4.0]], *hue, 1.0)?,
                 Mark::Hollow => canvas.outline([[x.at(0.0), y - 4.0], [at, y + 4.0]], *hue)?,
-                mark => canvas.mark(*mark, [at, y], *hue, 4.0, 1.0)?,
+                _ => {}
             }
             if let Some([low, high]) = interval.map(|ends| ends.map(|end| x.at(end))) {
                 canvas.line(&[[low, y], [high, y]], whisker, 1.5)?;
                 for end in [low, high] {
                     canvas.line(&[[end, y - 3.0], [end, y + 3.0]], whisker, 1.5)?;
                 }
+            }
+            match mark {
+                Mark::Bar | Mark::Hollow => {}
+                // A short whisker inside of a ring would look like a letter.
+                Mark::Ring => {
+                    canvas.mark(Mark::Disc, [at, y], Hue::Paper, 4.0, 1.0)?;
+                    canvas.mark(Mark::Ring, [at, y], *hue, 4.0, 1.0)?;
+                }
+                mark => canvas.mark(*mark, [at, y], *hue, 4.0, 1.0)?,
             }
         }
         Ok(())

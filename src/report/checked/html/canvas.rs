@@ -24,10 +24,11 @@ pub enum Hue {
     After,
     Control,
     Special,
+    Paper,
 }
 
 impl Hue {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Ink, "var(--ink)"),
         (Self::Muted, "var(--muted)"),
         (Self::Line, "var(--line)"),
@@ -35,6 +36,7 @@ impl Hue {
         (Self::After, "var(--after)"),
         (Self::Control, "var(--control)"),
         (Self::Special, "var(--special)"),
+        (Self::Paper, "var(--paper)"),
     ];
 
     /// A colour that stands for it until the drawing is done.

@@ -80,7 +80,7 @@ fn row(rewritten: &Rewritten, name: &str, after: f64) -> Row {
         Some(before) => format!("{before:.1} → {after:.1}"),
         None => format!("{after:.1}"),
     };
-    Row { label: title_of(name).to_owned(), marks, written }
+    Row { label: title_of(name).to_owned(), marks, written: vec![written] }
 }
 
 fn numbers(rewritten: &Rewritten) -> Markup {

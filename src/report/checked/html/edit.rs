@@ -47,7 +47,7 @@ fn compared(file: &ComparedFile, named: bool) -> Markup {
     let towers = [Modality::Text, Modality::Vision].map(|tower| Cells::of(tower, &file.layers));
     // One scale, so that strips can be compared.
     let most = towers.iter().flat_map(Cells::shares).map(|(_, share)| share).fold(0.0, f64::max);
-    let summary = format!("The {} layers that were changed, of {}", rows.len(), file.layers.len());
+    let summary = format!("Layers that were changed: {} of {}", rows.len(), file.layers.len());
     let heads = ["tower", "block", "role", "weight", "elements", "changed", "negated", "share, %"];
     html! {
         @if named { h3 { (cut(&file.model.path.display().to_string())) } }

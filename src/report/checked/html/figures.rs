@@ -133,13 +133,15 @@ fn value_row(label: String, line: &FigureLine, [before, after]: [Mark; 2]) -> Ro
         Some(estimate) => format!("{} → {value}", number(line, estimate.value)),
         None => value,
     };
-    Row { label, marks, written }
+    Row { label, marks, written: vec![written] }
 }
 
 fn change_row(line: &FigureLine) -> Option<Row> {
     let Estimate { value, interval } = line.change?;
     let marks = vec![Marked { mark: Mark::Diamond, hue: Hue::After, value, interval, lane: 0.5 }];
-    Some(Row { label: title_of(line.figure).to_owned(), marks, written: signed(line, value) })
+    let among = interval.map(|ends| ends.map(|end| signed(line, end)).join(" to "));
+    let written = [signed(line, value)].into_iter().chain(among).collect();
+    Some(Row { label: title_of(line.figure).to_owned(), marks, written })
 }
 
 fn numbers(evaluated: &Evaluated) -> Markup {
@@ -243,7 +245,11 @@ fn name(group: &FigureGroup) -> &str {
 fn worst(evaluated: &Evaluated) -> Option<String> {
     let leading: Vec<_> = evaluated.worst.iter().filter(|worst| LEADING.contains(&worst.line.figure)).collect();
     let describe = |worst: &&crate::report::Worst| {
-        let others = if worst.as_bad == 0 { String::new() } else { format!(" and {} others", worst.as_bad) };
+        let others = match worst.as_bad {
+            0 => String::new(),
+            1 => " and another".to_owned(),
+            more => format!(" and {more} others"),
+        };
         let value = number(&worst.line, worst.line.value.value);
         format!("{} {value} in {}{others}", worst.line.figure, cut(&worst.concept))
     };

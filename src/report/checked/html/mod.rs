@@ -66,6 +66,7 @@ impl Checked {
                     (verdict::banner(self))
                     nav aria-label="Sections" { @for (id, title) in SECTIONS { a href={ "#" (id) } { (title) } } }
                     main {
+                        (verdict::notes(self))
                         (verdict::rules(self))
                         (figures::figures(self))
                         (scatter::scatter(self))
@@ -75,7 +76,6 @@ impl Checked {
                         (controls::controls(self))
                         (frontier::frontier(self))
                         (examples::examples(self))
-                        (reproduce::notes(self))
                         (reproduce::reproduce(self))
                     }
                     script { (PreEscaped(SCRIPT)) }

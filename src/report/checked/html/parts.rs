@@ -19,7 +19,16 @@ pub fn section(id: &str, title: &str, body: Markup) -> Markup {
 
 /// Why a section has nothing to show.
 pub fn absent(why: &str) -> Markup {
-    html! { p.absent { (why) } }
+    html! { p.absent { (prose(why)) } }
+}
+
+/// Words in which commands stand between backticks.
+pub fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 /// A plot, what it shows, the key to its marks, and its numbers.

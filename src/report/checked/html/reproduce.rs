@@ -1,10 +1,8 @@
-//! How to get the report again, and what was left out of it.
+//! How to get the report again.
 
 use maud::{Markup, html};
 
 use super::parts::{section, table};
-use super::text::command_line;
-use crate::few::cut;
 use crate::report::checked::Checked;
 use crate::report::doctor::place_text;
 
@@ -21,7 +19,7 @@ pub fn reproduce(checked: &Checked) -> Markup {
         rows.push(file("policy", path, &checked.policy.sha256));
     }
     let body = html! {
-        pre tabindex="0" { code { (command_line(&reproduce.command)) } }
+        pre tabindex="0" { code { (reproduce.command_line()) } }
         (table(&["what", "file", "SHA-256"], 3, &rows))
         p.quiet {
             "uwm-onnx " (reproduce.version) "."
@@ -30,15 +28,4 @@ pub fn reproduce(checked: &Checked) -> Markup {
         }
     };
     section("reproduce", "How to get this again", body)
-}
-
-/// What was left out, and why.
-pub fn notes(checked: &Checked) -> Markup {
-    let measured = checked.evaluated.iter().flat_map(|evaluated| &evaluated.notes);
-    let notes: Vec<&String> = checked.notes.iter().chain(measured).collect();
-    html! {
-        @if !notes.is_empty() {
-            (section("notes", "Notes", html! { ul { @for note in notes { li { (cut(note)) } } } }))
-        }
-    }
 }

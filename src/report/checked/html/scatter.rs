@@ -15,10 +15,6 @@ const SIZE: [f64; 2] = [WIDTH, 382.0];
 const ACROSS: [f64; 2] = [44.0, 408.0];
 const UP: [f64; 2] = [344.0, 32.0];
 
-/// Quadrants by which of the axes is above 0, across and up.
-const QUADRANTS: [(&str, [bool; 2]); 4] =
-    [("GS", [true, true]), ("PS only", [true, false]), ("PU only", [false, true]), ("neither", [false, false])];
-
 const WORDS: &str = "A point is a quadruplet. Across: by how much its safe text and its safe image prefer each other to \
     anything unsafe (the lesser of the two margins, as differences of cosines). Upward: by how much its unsafe text and \
     its unsafe image prefer what is safe. The quadrants are exactly the figures: right of 0 counts for PS, above 0 for PU, \
@@ -41,51 +37,45 @@ fn plots(scatter: &Scatter) -> Markup {
         after.iter().chain(before.iter().flatten()).flatten().copied().map(f64::from).chain([0.0]).collect();
     let range = |pixels| Axis::around(all.iter().copied(), pixels);
     let (x, y) = (range(ACROSS), range(UP));
-    let panel = |points: &[[f32; 2]], (mark, hue, when): (Mark, Hue, &str)| {
-        let label = format!("Safe against unsafe preference, {when}: {}", in_words(points));
-        let plot = drawing(SIZE, &label, |canvas| draw(canvas, [&x, &y], points, mark, hue));
+    let panel = |points: &[[f32; 2]], counts: [usize; 4], (mark, hue, when): (Mark, Hue, &str)| {
+        let shares = shares(counts);
+        let label = format!("Safe against unsafe preference, {when}: {}", shares.join(", "));
+        let plot = drawing(SIZE, &label, |canvas| draw(canvas, [&x, &y], points, &shares, (mark, hue)));
         let title = if when == "before" { "Before." } else { "After." };
         figure(title, "", &[(mark, hue, "a quadruplet")], plot, html! {})
     };
-    let count = |points: &[[f32; 2]]| QUADRANTS.map(|(_, wanted)| in_quadrant(points, wanted));
-    let (befores, afters) = (before.as_deref().map(count), count(&after));
-    let rows: Vec<Vec<String>> = QUADRANTS
-        .iter()
-        .enumerate()
-        .map(|(index, (name, _))| {
-            let before = befores.map_or("–".to_owned(), |counts| counts[index].to_string());
-            vec![(*name).to_owned(), before, afters[index].to_string()]
-        })
-        .collect();
+    let row = |(index, name): (usize, &str)| {
+        let before = scatter.before.map_or("–".to_owned(), |counts| counts[index].to_string());
+        vec![name.to_owned(), before, scatter.after[index].to_string()]
+    };
+    let rows: Vec<Vec<String>> = Scatter::QUADRANTS.into_iter().enumerate().map(row).collect();
     let drawn = match scatter.points.len() {
         drawn if drawn == scatter.of => format!("All {drawn} quadruplets are drawn."),
-        drawn => format!("{drawn} of {} quadruplets are drawn and counted here, evenly taken.", scatter.of),
+        drawn => format!("{drawn} of {} quadruplets are drawn, evenly taken; all are counted.", scatter.of),
     };
     html! {
         p.quiet { (WORDS) " " (drawn) }
         div.plots {
-            @if let Some(before) = &before { (panel(before, BEFORE)) }
-            (panel(&after, AFTER))
+            @if let Some((before, counts)) = before.as_deref().zip(scatter.before) { (panel(before, counts, BEFORE)) }
+            (panel(&after, scatter.after, AFTER))
         }
         (folded("Numbers", table(&["quadrant", "before", "after"], 1, &rows)))
     }
 }
 
-fn in_quadrant(points: &[[f32; 2]], wanted: [bool; 2]) -> usize {
-    points.iter().filter(|point| point.map(|value| value > 0.0) == wanted).count()
+/// What each quadrant holds, in words.
+fn shares(counts: [usize; 4]) -> [String; 4] {
+    let all = counts.iter().sum::<usize>().max(1) as f64;
+    std::array::from_fn(|index| format!("{} {:.1} %", Scatter::QUADRANTS[index], 100.0 * counts[index] as f64 / all))
 }
 
-/// In percent.
-fn share(points: &[[f32; 2]], wanted: [bool; 2]) -> f64 {
-    100.0 * in_quadrant(points, wanted) as f64 / points.len().max(1) as f64
-}
-
-fn in_words(points: &[[f32; 2]]) -> String {
-    let part = |(name, wanted): (&str, [bool; 2])| format!("{name} {:.1} %", share(points, wanted));
-    QUADRANTS.map(part).join(", ")
-}
-
-fn draw(canvas: &Canvas, [x, y]: [&Axis; 2], points: &[[f32; 2]], mark: Mark, hue: Hue) -> Drawn {
+fn draw(
+    canvas: &Canvas,
+    [x, y]: [&Axis; 2],
+    points: &[[f32; 2]],
+    shares: &[String; 4],
+    (mark, hue): (Mark, Hue),
+) -> Drawn {
     let corner = [[x.at(0.0), y.at(0.0)], [ACROSS[1], UP[1]]];
     canvas.fill(corner, Hue::After, 0.07)?;
     frame(canvas, x, y, ["safe queries prefer what is safe →", "↑ unsafe queries prefer what is safe"])?;
@@ -99,11 +89,11 @@ fn draw(canvas: &Canvas, [x, y]: [&Axis; 2], points: &[[f32; 2]], mark: Mark, hu
             canvas.mark(mark, at, hue, 2.0, 0.6)?;
         }
     }
-    for (name, [right, top]) in QUADRANTS {
+    for (index, text) in shares.iter().enumerate() {
+        let (right, top) = (index % 2 == 1, index >= 2);
         let (across, align) = if right { (ACROSS[1] - 6.0, Align::Right) } else { (ACROSS[0] + 6.0, Align::Left) };
         let up = if top { UP[1] + 11.0 } else { UP[0] - 11.0 };
-        let text = format!("{name} {:.1} %", share(points, [right, top]));
-        canvas.text(&text, [across, up], align, Hue::Ink)?;
+        canvas.text(text, [across, up], align, Hue::Ink)?;
     }
     Ok(())
 }

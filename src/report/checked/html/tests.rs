@@ -159,6 +159,32 @@ fn what_is_sensitive_is_covered_and_nothing_else_is() {
 }
 
 #[test]
+fn notes_stand_once_and_before_the_rules() {
+    let mut checked = sample();
+    checked.notes = vec!["see `data check`".to_owned()];
+    checked.evaluated.as_mut().unwrap().notes.clone_from(&checked.notes);
+    let page = checked.to_html();
+    let before = between(&page, "id=\"verdict\"", "id=\"rules\"");
+    assert!(before.contains("see <code>data check</code>"));
+    assert_eq!(page.matches("see <code>data check</code>").count(), 1);
+}
+
+#[test]
+fn a_subject_that_a_message_does_not_begin_with_stands_before_a_colon() {
+    let mut checked = sample();
+    checked.findings[1].message = "Nothing but values differs.".to_owned();
+    let page = checked.to_html();
+    assert!(page.contains("<strong>PS:</strong> Nothing but values differs."));
+    assert!(page.contains("<strong>PU</strong> rose by 62.4"));
+}
+
+#[test]
+fn quadrants_are_counted_whatever_is_drawn() {
+    // Of 640, of which 300 are drawn.
+    assert!(sample().to_html().contains(", after: neither 1.2 %, PS only 36.1 %, PU only 0.5 %, GS 62.2 %"));
+}
+
+#[test]
 fn every_plot_is_told_in_words() {
     let page = sample().to_html();
     let plots = page.matches("<svg class=\"plot\"").count();
@@ -181,5 +207,5 @@ fn many_concepts_are_cut_and_it_is_said() {
 fn an_inconclusive_verdict_says_what_a_pipeline_is_told() {
     let checked = Checked { when_inconclusive: WhenInconclusive::Fail, ..nothing() };
     assert_eq!(checked.verdict(), Verdict::Inconclusive);
-    assert!(checked.to_html().contains("What cannot be told was to be taken as failed."));
+    assert!(checked.to_html().contains("told to take what cannot be told for a failure."));
 }

@@ -1,10 +1,10 @@
-//! What it came to, and what came of each rule.
+//! What it came to, what was left out, and what came of each rule.
 
 use maud::{Markup, html};
 
-use super::parts::{absent, section};
+use super::parts::{absent, prose, section};
 use crate::few::cut;
-use crate::report::checked::{Checked, Finding, Verdict, WhenInconclusive};
+use crate::report::checked::{Checked, Finding, Verdict};
 
 /// Outcomes in the order of their weight, and how many in words.
 const WEIGHTS: [(&str, &str); 5] = [
@@ -23,11 +23,6 @@ pub fn banner(checked: &Checked) -> Markup {
         Verdict::Fail => "fail",
         Verdict::Inconclusive => "inconclusive",
     };
-    let told = match (verdict, checked.when_inconclusive) {
-        (Verdict::Inconclusive, WhenInconclusive::Pass) => Some("as passed, unless something went wrong"),
-        (Verdict::Inconclusive, WhenInconclusive::Fail) => Some("as failed"),
-        _ => None,
-    };
     html! {
         section #verdict class=(class) aria-label="Verdict" {
             (icon(class))
@@ -35,14 +30,20 @@ pub fn banner(checked: &Checked) -> Markup {
                 p.word { (verdict.to_string()) }
                 p #headline { (checked.headline()) }
                 @if let Some(change) = checked.change() { p { (change) } }
-                p.quiet {
-                    (checked.judged_by())
-                    @if let Some(told) = told { " What cannot be told was to be taken " (told) "." }
-                }
+                p.quiet { (checked.judged_by()) }
                 @for unwell in checked.evaluated.iter().flat_map(|evaluated| &evaluated.ailments) {
                     p.unwell { (unwell.sentence()) }
                 }
             }
+        }
+    }
+}
+
+/// What was left out, and why: it decides how the verdict reads.
+pub fn notes(checked: &Checked) -> Markup {
+    html! {
+        @if !checked.notes.is_empty() {
+            (section("notes", "Notes", html! { ul { @for note in &checked.notes { li { (prose(&cut(note))) } } } }))
         }
     }
 }
@@ -71,13 +72,16 @@ fn rule(checked: &Checked, finding: &Finding) -> Markup {
     let policy = checked.policy.path.as_ref().map(|path| path.display().to_string());
     let place = policy.zip(finding.place).map(|(path, [line, column])| format!("{}:{line}:{column}", cut(&path)));
     // Most messages begin with what they are about.
-    let rest = finding.message.strip_prefix(&finding.subject).unwrap_or(&finding.message).trim_start();
+    let (colon, rest) = match finding.message.strip_prefix(&finding.subject) {
+        Some(rest) => ("", rest.to_owned()),
+        None => (":", format!(" {}", finding.message)),
+    };
     let subject = cut(&finding.subject);
     html! {
         li class={ "rule " (name) } {
             span.badge { (icon(name)) (name) }
             div {
-                p { strong { (subject) } " " (rest) }
+                p { strong { (subject) (colon) } (rest) }
                 @if let Some(help) = &finding.help { p.help { "What to do: " (prose(help)) } }
                 p.codes {
                     code { (finding.code) }
@@ -85,15 +89,6 @@ fn rule(checked: &Checked, finding: &Finding) -> Markup {
                     @if let Some(place) = place { code { (place) } }
                 }
             }
-        }
-    }
-}
-
-/// Words in which commands stand between backticks.
-fn prose(text: &str) -> Markup {
-    html! {
-        @for (index, part) in text.split('`').enumerate() {
-            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
