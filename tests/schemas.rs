@@ -34,7 +34,7 @@ fn the_schema_of_policies_takes_what_the_tool_takes() {
         "confidence: point\nmetrics: {PS: {min: 50, max: 90, max_drop: 1, min_drop: 0, max_gain: 3, min_gain: 2, max_relative_drop: 0.5}}",
         "confidence: 90\nmin_samples: 5\nmetrics: {Ts-Tu cosine: {max_drop: 0.5}}",
         "concepts: {min_samples: 3, only: [a], metrics: {GS: {min: 1, optional: true, min_samples: 4}}}",
-        "worst_concept: {metrics: {PU: {min_gain: 1}}}",
+        "worst_concept: {only: [a], metrics: {PU: {min_gain: 1}}}",
         "structure: {only_initializer_values_changed: true, allowed_tensors: [a], max_elements_changed: 0, same_io_signature: true, provenance_required: true, patch_matches: false, no_stale_siblings: true}",
     ];
     let wrong = [
@@ -47,7 +47,9 @@ fn the_schema_of_policies_takes_what_the_tool_takes() {
         "metrics: {Ts drift: {max_drop: 0.1}}",
         "metrics: {Ts-Tu cosine: {max_relative_drop: 0.1}}",
         "concepts: {metrics: {zero_shot: {min: 1}}}",
-        "worst_concept: {only: [a], metrics: {PS: {min: 1}}}",
+        "worst_concept: {only: [a]}",
+        "metrics: {PS: {min: }}",
+        "structure: {same_io_signature: }",
         "confidence: 0.95\nmetrics: {PS: {min: 1}}",
         "confidence: sure\nmetrics: {PS: {min: 1}}",
         "structure: {allowed_tensors: []}",

@@ -132,12 +132,40 @@ fn concepts_are_judged_each_or_by_the_worst() {
     assert_eq!(found.outcome, Outcome::Fail);
     assert_eq!(found.judged.as_ref().unwrap().scope, Scope::WorstConcept(sample::NASTY.to_owned()));
     assert_eq!(only("worst_concept: {metrics: {PU: {max: 50}}}", &evaluated).1, Outcome::Fail);
+    // One that is too small to be judged is not left out, unless it is not spoken of.
+    let mut small = evaluated.clone();
+    small.concepts[1].lines.iter_mut().for_each(|line| line.items = 29);
+    let text = "worst_concept: {metrics: {PU: {min: 50}}}";
+    assert_eq!(only(text, &small), ("too-few-samples".to_owned(), Outcome::Inconclusive));
+    assert_eq!(only("worst_concept: {only: [weapons], metrics: {PU: {min: 50}}}", &small).1, Outcome::Pass);
     let few = "worst_concept: {min_samples: 641, metrics: {PU: {min: 50}}}";
     assert_eq!(only(few, &evaluated), ("too-few-samples".to_owned(), Outcome::Inconclusive));
     let none = Evaluated { concepts: vec![], ..evaluated };
     for text in ["concepts: {metrics: {PU: {min: 50}}}", "worst_concept: {metrics: {PU: {min: 50}}}"] {
         assert_eq!(only(text, &none), ("metric-not-measured".to_owned(), Outcome::Inconclusive));
     }
+}
+
+#[test]
+fn more_concepts_make_no_more_failures_by_chance() {
+    // 42.7 (40.2 to 44.7) against 44.9: broken by itself, and not for certain as one of two.
+    let mut two = evaluated();
+    let bound = "concepts: {metrics: {PU: {min: 44.9}}}";
+    assert_eq!(judged(bound, &two)[1].outcome, Outcome::Inconclusive);
+    assert_eq!(judged("worst_concept: {metrics: {PU: {min: 44.9}}}", &two)[0].outcome, Outcome::Inconclusive);
+    two.concepts.remove(0);
+    assert_eq!(judged(bound, &two)[0].outcome, Outcome::Fail);
+}
+
+#[test]
+fn only_what_the_data_lack_is_optional() {
+    let mut evaluated = evaluated();
+    let line = evaluated.overall.lines.iter_mut().find(|line| line.figure == "GS").unwrap();
+    line.change = None;
+    assert_eq!(only("metrics: {GS: {max_drop: 1, optional: true}}", &evaluated).1, Outcome::Inconclusive);
+    let line = evaluated.overall.lines.iter_mut().find(|line| line.figure == "PS").unwrap();
+    line.value.interval = None;
+    assert_eq!(only("metrics: {PS: {min: 1, optional: true}}", &evaluated).1, Outcome::Inconclusive);
 }
 
 #[test]
@@ -151,9 +179,17 @@ fn a_model_that_does_not_work_fails_and_a_baseline_leaves_all_open() {
     assert!(found.iter().all(|finding| finding.code == "retrieval-at-chance"));
 }
 
+fn outcome_of(structure: &crate::report::checked::Structure, rules: &str) -> Outcome {
+    judge_files(&policy(rules), &Facts { structure: Some(structure), ..Facts::default() })[0].outcome
+}
+
 #[test]
 fn files_are_judged() {
     let mut structure = sample::sample().structure.unwrap();
+    structure.files[0].diff.tensors[0].of_node = true;
+    let constants = outcome_of(&structure, "structure: {only_initializer_values_changed: true}");
+    assert_eq!(constants, Outcome::Fail);
+    structure.files[0].diff.tensors[0].of_node = false;
     let rules = "structure: {only_initializer_values_changed: true, allowed_tensors: [\"*\"], max_elements_changed: 1148, \
                  same_io_signature: true, provenance_required: true, no_stale_siblings: true}";
     let outcomes = |structure: Option<&_>, provenance: &[&str], patch: Option<Vec<String>>, rules: &str| {
@@ -241,6 +277,16 @@ fn what_is_wrong_is_told_with_line_and_column() {
     ] {
         let said = refused(text);
         assert!(said.starts_with(&format!("p.yaml:{place}")) && said.contains(words), "{text}: {said}");
+    }
+    // A key without a value is no rule, and no key left out.
+    for text in [
+        "metrics: {GS: {min: , max: 100}}",
+        "structure: {provenance_required: , max_elements_changed: 2}",
+        "min_samples:\nmetrics: {PS: {min: 1}}",
+        "concepts: {only: [blood]}\nmetrics: {PS: {min: 1}}",
+        "worst_concept: {min_samples: 3}\nmetrics: {PS: {min: 1}}",
+    ] {
+        refused(text);
     }
     // Without a rule everything would pass.
     assert!(refused("").contains("no rule") && refused("structure: {same_io_signature: false}").contains("no rule"));

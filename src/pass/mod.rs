@@ -194,6 +194,16 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A file is no longer what was read before.
+    #[error("{} was changed or replaced while it was checked", path.display())]
+    #[diagnostic(
+        code("model-changed"),
+        help("nothing can be said of it; wait until nobody writes the file any more, and start again")
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The user asked to stop.
     #[error("interrupted; no output was written")]
     #[diagnostic(code("interrupted"))]
@@ -216,6 +226,7 @@ impl Error {
             | Self::Embeddings { .. }
             | Self::Result { .. }
             | Self::Report { .. }
+            | Self::Changed { .. }
             | Self::Onnx(_)
             | Self::Dataset(_)
             | Self::Taps(_)

@@ -46,7 +46,7 @@ fn patches_and_provenance_are_checked_to_the_byte() {
     assert!(ran.code == 1 && ran.codes("fail").contains(&"patch-matches"), "{}", ran.stdout);
     // The original has no patch to match.
     let ran = run(MODEL, &patch);
-    assert_eq!(ran.codes("fail"), ["patch-matches"], "{}", ran.stdout);
+    assert_eq!(ran.codes("fail"), ["patch-matches", "provenance-required"], "{}", ran.stdout);
     let junk = small.write("junk.uwm", "no patch");
     let ran = run(&model, &junk);
     ran.is("inconclusive", 3);
@@ -116,6 +116,12 @@ fn towers_in_files_of_their_own_are_compared_each() {
     let ran = check(&small, &on(&config, &args));
     ran.is("pass", 0);
     assert_eq!(ran.json["structure"]["files"].as_array().map(Vec::len), Some(1));
+    // A baseline of the other tower has none of the model's to compare with: the model's own would show no change.
+    let rules = small.write("figures.yaml", "version: 1\nmin_samples: 30\nmetrics: {PS: {max_drop: 25}}\n");
+    let args = ["--text", &text, "--baseline-vision", &vision, "--policy", &rules];
+    let ran = check(&small, &on(&config, &args));
+    ran.is("inconclusive", 5);
+    assert_eq!(ran.codes("inconclusive"), ["metric-not-measured"]);
     // Files that do not belong together are no fault of the model.
     let args = ["--vision", &vision, "--baseline-text", &text, "--policy", &policy];
     let ran = check(&small, &on(&config, &args));

@@ -59,6 +59,11 @@ fn its_figures_are_those_of_rewrite_and_stored_embeddings_give_the_same() {
             // Float32 sums.
             (interval[0].as_f64().unwrap() - 1e-6..=interval[1].as_f64().unwrap() + 1e-6).contains(&value)
         };
+        if name.contains("worst 1 %") {
+            // A hundredth of 640 is too little.
+            assert!(line["interval"].is_null(), "{name}");
+            continue;
+        }
         assert!(inside(number("value").unwrap(), &line["interval"]), "{name} {line}");
         if let Some(change) = number("change") {
             assert!((change - (number("value").unwrap() - number("baseline").unwrap())).abs() < 1e-4, "{name} {line}");

@@ -13,12 +13,13 @@ use super::stored::{read_rewritten, read_sweep};
 use super::structure::compare_files;
 use crate::gate::{self, Facts, Policy};
 use crate::pass::batches::Limits;
-use crate::pass::evaluation::{EvaluateJob, Measured, On, Subject};
+use crate::pass::evaluate::Bad;
+use crate::pass::evaluation::{Embedded, EvaluateJob, Measured, On, Subject};
 use crate::pass::job::ModelFiles;
 use crate::pass::timing::Timing;
 use crate::pass::{Error, Observer};
 use crate::report::FileId;
-use crate::report::checked::{Checked, Confidence, Finding, Outcome};
+use crate::report::checked::{Checked, ComparedFile, Confidence, Finding, Outcome, Structure};
 use crate::runtime::Runtime;
 
 /// Opens a runtime when one is needed.
@@ -114,6 +115,17 @@ impl Checking<'_> {
         evaluate: &EvaluateJob,
     ) -> Result<Compared, Error> {
         let structure = compare_files(model, original, &evaluate.hints)?;
+        if self.job.original.is_some() && !structure.files.iter().any(ComparedFile::differs) {
+            let same =
+                |subject: &Subject| matches!(subject, Subject::Files { files, .. } if is_that(files, &structure));
+            if evaluate.baseline.as_ref().is_some_and(|baseline| !same(baseline)) {
+                return Err(Error::Conflict {
+                    reason: "the model is the file given with --original, byte for byte, and the baseline is another"
+                        .to_owned(),
+                    help: "name what the model was made from with --original, or leave it out for the baseline",
+                });
+            }
+        }
         let provenance = match policy.structure.provenance_required {
             Some(_) => without_provenance(&structure)?,
             None => vec![],
@@ -134,8 +146,10 @@ impl Checking<'_> {
         }
         let measured = match self.measured(evaluate, timing) {
             Ok(measured) => measured,
-            Err(error) => return self.wrong("evaluation", error),
+            Err(error) => return self.not_measured(error),
         };
+        self.checked.findings.extend(lost(&measured));
+        self.same_files(&measured)?;
         let lie = Lie::of(&measured);
         let hidden = evaluate.config.evaluation.as_ref().and_then(|data| data.sensitive).unwrap_or(true);
         self.checked.scatter = lie.scatter();
@@ -150,6 +164,41 @@ impl Checking<'_> {
         Ok(())
     }
 
+    /// Why nothing was measured; a model that has embeddings for nothing is no error of the caller, but broken.
+    fn not_measured(&mut self, error: Error) -> Result<(), Error> {
+        let broken = match &error {
+            Error::SafeGround { what, .. } => what.starts_with("model: "),
+            Error::Conflict { reason, .. } => reason.ends_with("finite embeddings of the model"),
+            _ => false,
+        };
+        if !broken {
+            return self.wrong("evaluation", error);
+        }
+        self.checked.findings.push(Finding {
+            code: "embeddings-undefined".to_owned(),
+            outcome: Outcome::Fail,
+            rule: None,
+            place: None,
+            subject: "the model works".to_owned(),
+            message: format!("The model breaks down: {error}."),
+            help: error.help().map(|help| help.to_string()),
+            judged: None,
+        });
+        Ok(())
+    }
+
+    /// Checks that the files that were compared are those that were run.
+    fn same_files(&mut self, measured: &Measured) -> Result<(), Error> {
+        let compared = self.checked.structure.iter().flat_map(|structure| &structure.files);
+        let compared: Vec<FileId> = compared.flat_map(|file| [file.model.clone(), file.original.clone()]).collect();
+        let run = measured.model.files().into_iter().chain(measured.baseline.iter().flat_map(Embedded::files));
+        let other = |file: &FileId| compared.iter().any(|c| c.path == file.path && c.sha256 != file.sha256);
+        match run.into_iter().find(other) {
+            Some(file) => self.wrong("files", Error::Changed { path: file.path }),
+            None => Ok(()),
+        }
+    }
+
     fn measured(&self, evaluate: &EvaluateJob, timing: &mut Timing) -> Result<Measured, Error> {
         let runtime = evaluate.needs_runtime().then(self.open).transpose()?;
         let inputs = evaluate.inputs();
@@ -158,7 +207,9 @@ impl Checking<'_> {
             inputs: &inputs,
             runtime: runtime.as_deref(),
             observer: self.observer,
-            limits: self.limits,
+            // What the model has no embedding for is counted against it, and no reason to stop.
+            limits: Limits { skip_bad_samples: true, ..self.limits },
+            lends: false,
         };
         let mut measured = on.measure(timing, |_| Ok(()))?;
         if let Some(path) = &self.job.baseline_result {
@@ -191,6 +242,36 @@ impl Checking<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether files are the originals that were compared with.
+fn is_that(files: &ModelFiles, structure: &Structure) -> bool {
+    files.inputs().iter().all(|path| {
+        let bytes = crate::onnx::Model::open(path).map(|model| model.sha256().to_owned()).unwrap_or_default();
+        structure.files.iter().any(|file| file.original.sha256 == bytes)
+    })
+}
+
+/// What the model has no embedding for and the baseline has: nothing is measured on it, so that it is told by itself.
+fn lost(measured: &Measured) -> Option<Finding> {
+    let bad = |of: &Embedded| of.sides.iter().flatten().fold(Bad::default(), |bad, side| bad.or(&side.rows.bad));
+    let model = bad(&measured.model);
+    let before = measured.baseline.as_ref().map(bad).unwrap_or_default();
+    let quadruplets = model.quadruplets.difference(&before.quadruplets).count();
+    let images = model.images.difference(&before.images).count();
+    (quadruplets + images > 0).then(|| Finding {
+        code: "embeddings-undefined".to_owned(),
+        outcome: Outcome::Fail,
+        rule: None,
+        place: None,
+        subject: "the model works".to_owned(),
+        message: format!(
+            "The model has no embedding for {quadruplets} of {} quadruplets and {images} zero-shot images: they are zero or not finite.",
+            measured.model.rows()
+        ),
+        help: Some("find out which weights or inputs break it; nothing could be measured on these".to_owned()),
+        judged: None,
+    })
 }
 
 fn inputs_of(subject: &Subject) -> Vec<PathBuf> {

@@ -40,6 +40,8 @@ struct StoredFile {
 
 #[derive(Deserialize)]
 struct StoredData {
+    quadruplets: usize,
+    zero_shot_images: usize,
     sha256: Option<String>,
 }
 
@@ -80,6 +82,13 @@ pub fn compare_with(path: &Path, evaluated: &mut Evaluated) -> Result<(), Error>
         (Some(stored), Some(own)) if stored == own => {}
         (Some(_), Some(_)) => return Err(unusable("it is of other samples than the model is measured on".to_owned())),
         _ => return Err(unusable("it does not say which samples it is of".to_owned())),
+    }
+    let counts = [stored.data.quadruplets, stored.data.zero_shot_images];
+    if counts != [evaluated.quadruplets, evaluated.zero_shot_images] {
+        let own = [evaluated.quadruplets, evaluated.zero_shot_images];
+        return Err(unusable(format!(
+            "it is of {counts:?} quadruplets and zero-shot images, and the model of {own:?}"
+        )));
     }
     if stored.bootstrap.level != evaluated.bootstrap.level {
         let (stored, asked) = (stored.bootstrap.level, evaluated.bootstrap.level);
@@ -130,7 +139,8 @@ fn read(path: &Path) -> Result<Stored, Error> {
     let all = stored.figures.values().chain(stored.concepts.values().flat_map(|group| group.figures.values()));
     let odd = all.flatten().any(|figure| {
         let [low, high] = figure.interval.unwrap_or_default();
-        !(low.is_finite() && high.is_finite() && low <= high) || figure.value.is_some_and(|value| !value.is_finite())
+        !(low.is_finite() && high.is_finite() && low <= high)
+            || figure.value.is_some_and(|value| !(-100.0..=100.0).contains(&value))
     });
     if odd { Err(unusable("an interval in it is none".to_owned())) } else { Ok(stored) }
 }

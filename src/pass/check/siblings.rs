@@ -79,7 +79,9 @@ impl<'a> Edit<'a> {
             let path = onnx::folder_of(path).to_owned();
             onnx::Error::Io { action: "list", path, source }
         })?;
-        let beside = listed.into_iter().filter(|other| !given.iter().any(|given| same_file(given, other)));
+        // One that is called a sibling is shipped as one, were it the original itself.
+        let left_out = |other: &PathBuf| !is_sibling(path, other) && given.iter().any(|given| same_file(given, other));
+        let beside = listed.into_iter().filter(|other| !left_out(other));
         Ok(beside.filter_map(|path| Some(Sibling { state: self.state_of(&path)?, path })).collect())
     }
 

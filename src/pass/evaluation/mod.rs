@@ -101,7 +101,7 @@ pub fn evaluate(
     if let Some(path) = &job.embeddings_out {
         check_plain(&mut outputs, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>(), path, job.force)?;
     }
-    let scene = On { job, inputs: &inputs, runtime, observer, limits };
+    let scene = On { job, inputs: &inputs, runtime, observer, limits, lends: true };
     let Measured { evaluated, .. } = scene.measure(&mut timing, |model| {
         let Some(path) = &job.embeddings_out else { return Ok(()) };
         let file = outputs.create(path)?;
@@ -125,6 +125,8 @@ pub(super) struct On<'a> {
     pub runtime: Option<&'a dyn Runtime>,
     pub observer: &'a dyn Observer,
     pub limits: Limits,
+    /// Whether a baseline that lacks a tower is given the model's; a judge must not, for then nothing seems to change.
+    pub lends: bool,
 }
 
 /// What was measured, and on what.
@@ -143,7 +145,7 @@ impl On<'_> {
         timing: &mut Timing,
         keep: impl FnOnce(&Embedded) -> Result<(), Error>,
     ) -> Result<Measured, Error> {
-        let Self { job, inputs, runtime, observer, limits } = self;
+        let Self { job, inputs, runtime, observer, limits, lends } = self;
         let mut notes = vec![];
         let data = if job.needs_runtime() { Some(load(job, inputs, &mut notes)?) } else { None };
         let embed = |subject: &Subject, who: &'static str, other: Option<&Embedded>| match (subject, &data, runtime) {
@@ -162,7 +164,9 @@ impl On<'_> {
             Some(mut baseline) => {
                 notes.extend(model.check_same_data(&baseline)?);
                 notes.extend(model.prepared_otherwise(&baseline));
-                notes.extend(baseline.complete(&model, ["baseline", "model"])?);
+                if lends {
+                    notes.extend(baseline.complete(&model, ["baseline", "model"])?);
+                }
                 notes.extend(model.complete(&baseline, ["model", "baseline"])?);
                 Some(baseline)
             }
