@@ -45,7 +45,6 @@ pub use picture::Picture;
 pub use preparation::Preparation;
 pub use preprocessor::Preprocessor;
 pub use probe::{Probe, Refused, probe};
-pub(crate) use read::read as read_text;
 pub use resample::{Filter, resize};
 pub use set::{DataSet, Pair, Quadruplet};
 pub use tensors::{Inputs, TensorSet, Values};

@@ -11,8 +11,11 @@ use super::cleaning::Cleaning;
 use super::error::Error;
 use super::{Batch, Samples};
 use crate::guard::guard;
+use crate::plain;
 
 const WHAT: &str = "tokenizer.json";
+/// Bytes of it that are read at most: those of 250,000 words have 35 MB.
+const MOST: u64 = 1 << 28;
 
 /// A Hugging Face tokenizer that makes rows of one length.
 pub struct Tokenizer {
@@ -37,7 +40,7 @@ impl Tokenizer {
             reason,
             help: "give the tokenizer.json of the model (Hugging Face tokenizers format) with --tokenizer or in uwm.yaml",
         };
-        let text = std::fs::read(path).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
+        let text = plain::read(path, MOST).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
         let mut inner = guard(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string())).map_err(wrong)?;
         let beside = Beside::read(path)?;
         let own = || {

@@ -22,7 +22,7 @@ use super::job::ModelFiles;
 use super::timing::Timing;
 use super::{Error, Observer};
 use crate::gate::{self, Facts, Policy};
-use crate::onnx::{Outputs, sha256_of};
+use crate::onnx::{Outputs, Source};
 use crate::report::FileId;
 use crate::report::checked::{Checked, Confidence, Finding, Outcome, PolicyUsed, Reproduce};
 use crate::runtime::Runtime;
@@ -276,9 +276,9 @@ impl Checking<'_> {
         ];
         let named = named.into_iter().chain(job.patches.iter().map(|path| ("patch", Some(path.clone()))));
         for (what, path) in named.filter_map(|(what, path)| Some((what, path?))) {
-            // Folders have no hash, and what could not be read is told elsewhere.
-            if let Some(bytes) = std::fs::metadata(&path).ok().filter(|m| m.is_file()).and(std::fs::read(&path).ok()) {
-                files.push((what, FileId { path, sha256: sha256_of(&bytes) }));
+            // Folders have no hash, and what could not be read is told elsewhere. A set may be larger than memory.
+            if let Ok(file) = Source::open(&path) {
+                files.push((what, FileId { sha256: file.sha256().to_owned(), path }));
             }
         }
         self.checked.reproduce.files = files;
