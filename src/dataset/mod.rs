@@ -25,6 +25,7 @@ mod read;
 mod resample;
 mod select;
 mod set;
+mod tame;
 mod tensors;
 mod text;
 mod zero_shot;

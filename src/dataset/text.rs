@@ -9,7 +9,7 @@ use tokenizers::{PaddingParams, PaddingStrategy, PostProcessor};
 use super::beside::Beside;
 use super::cleaning::Cleaning;
 use super::error::Error;
-use super::{Batch, Samples};
+use super::{Batch, Samples, tame};
 use crate::guard::guard;
 use crate::plain;
 
@@ -42,6 +42,7 @@ impl Tokenizer {
         };
         let text = plain::read(path, MOST).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
         let mut inner = guard(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string())).map_err(wrong)?;
+        tame::check(&inner).map_err(wrong)?;
         let beside = Beside::read(path)?;
         let own = || {
             let padding = inner.get_padding().and_then(|padding| match padding.strategy {
