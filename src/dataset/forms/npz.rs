@@ -13,7 +13,7 @@ use crate::plain;
 
 /// Bytes that may come of each of the archive's: more is no data but a bomb.
 const MOST_GROWTH: u64 = 200;
-/// Bytes that may come of what is packed better: masks of ones are.
+/// Bytes that may come of any: masks of ones are packed better.
 const MOST_GROWN: u64 = 1 << 28;
 
 /// Reads an archive as `numpy.savez` and `numpy.savez_compressed` write it.
@@ -21,7 +21,7 @@ pub fn read(path: &Path) -> Result<Found, Error> {
     let io = |source| Error::Io { what: "npz archive", path: path.to_owned(), source };
     let file = plain::open(path).map_err(io)?;
     // What members say of their packed size may be a lie, and several may share their bytes.
-    let most = file.metadata().map_err(io)?.len().saturating_mul(MOST_GROWTH).saturating_add(MOST_GROWN);
+    let most = file.metadata().map_err(io)?.len().saturating_mul(MOST_GROWTH).max(MOST_GROWN);
     let wrong = |reason| wrong(path, reason);
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| wrong(e.to_string()))?;
     let mut set = Assembly::default();
