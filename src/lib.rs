@@ -48,6 +48,7 @@ pub mod gate;
 pub mod guard;
 pub mod onnx;
 pub mod pass;
+mod plain;
 pub mod report;
 pub mod runtime;
 pub mod safeground;

@@ -105,7 +105,7 @@ impl Args {
         let checked = check(&job, evaluate, &|| open(&wish).map_err(Error::NoRuntime), &bars, limits)?;
         let text = match self.format {
             Format::Human => checked.to_table(terminal::look()),
-            Format::Json => format!("{}\n", checked.to_json()),
+            Format::Json => terminal::shown(&format!("{}\n", checked.to_json())),
         };
         Ok((text, checked.exit()))
     }

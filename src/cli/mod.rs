@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use miette::Diagnostic;
 
 use crate::exit::Exit;
+use crate::few::cut_to;
 use crate::pass::Error;
 
 /// Makes ONNX vision-language encoders safer without training: finds the weights that carry unsafe content more than
@@ -53,6 +54,9 @@ enum Command {
     Data(data_sets::Data),
     Doctor(doctor::Args),
 }
+
+/// Characters of an error that are printed.
+const LONGEST: usize = 4000;
 
 /// How a result is printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -119,5 +123,6 @@ fn print(text: &str, exit: Exit) -> Exit {
 fn paragraph(error: &Error) -> String {
     let code = error.code().map_or(String::new(), |code| format!("[{code}]"));
     let help = error.help().map_or(String::new(), |help| format!("; {help}"));
-    format!("error{code}: {error}{help}")
+    // What happened may quote a name from a file, of any length.
+    format!("error{code}: {}{help}", cut_to(&error.to_string(), LONGEST))
 }

@@ -17,6 +17,10 @@ pub use recipe::{Concepts, Recipe, TowerOptions};
 pub use sweep::{Axis, GAINS, Grid, RIDGES, SweepOptions};
 
 use crate::onnx::Modality;
+use crate::plain;
+
+/// The longest configuration that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// A configuration that cannot be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -129,7 +133,7 @@ impl Config {
     /// # Errors
     /// If it cannot be read or has an unknown or wrong entry.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let text = plain::text(path, LONGEST).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let mut config: Self = serde_saphyr::from_str(&text)
             .map_err(|e| Error::Format { path: path.to_owned(), reason: e.without_snippet().to_string() })?;
         if config.vision.length.is_some() {

@@ -9,6 +9,10 @@ use tokenizers::{NormalizerWrapper, PaddingParams, TruncationParams};
 
 use super::cleaning::Cleaning;
 use super::error::Error;
+use crate::plain;
+
+/// Bytes of such a file that are read at most.
+const MOST: u64 = 1 << 26;
 
 /// The files, as far as they are there.
 pub struct Beside {
@@ -155,7 +159,7 @@ enum Side {
 /// A JSON file beside the tokenizer; null if there is none.
 fn read(tokenizer: &Path, name: &'static str) -> Result<Value, Error> {
     let path = tokenizer.with_file_name(name);
-    match std::fs::read(&path) {
+    match plain::read(&path, MOST) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::Format {
             what: name,
             path,

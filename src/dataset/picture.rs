@@ -1,12 +1,12 @@
 //! Where an image lies: a file of its own, or a part of an archive.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::Error;
+use crate::plain;
 
 /// Bytes of an encoded image that are read at most.
 const MOST_BYTES: u64 = 1 << 28;
@@ -53,7 +53,7 @@ impl Picture {
     /// If they cannot be read, or are more than 256 MiB.
     pub fn read(&self) -> Result<Vec<u8>, Error> {
         let io = |source| Error::Io { what: "image", path: self.path().to_owned(), source };
-        let mut file = File::open(self.path()).map_err(io)?;
+        let mut file = plain::open(self.path()).map_err(io)?;
         let size = match self {
             Self::File(_) => file.metadata().map_err(io)?.len(),
             Self::Member { offset, size, .. } => {
@@ -66,7 +66,7 @@ impl Picture {
             return Err(Error::Image { path: self.to_string(), reason });
         }
         let mut bytes = vec![];
-        // A file can grow, or say that it has no length.
+        // A file can grow.
         let read = file.take(if matches!(self, Self::File(_)) { MOST_BYTES + 1 } else { size }).read_to_end(&mut bytes);
         read.map_err(io)?;
         if bytes.len() as u64 > MOST_BYTES || (matches!(self, Self::Member { .. }) && (bytes.len() as u64) < size) {

@@ -9,10 +9,13 @@ use tokenizers::{PaddingParams, PaddingStrategy, PostProcessor};
 use super::beside::Beside;
 use super::cleaning::Cleaning;
 use super::error::Error;
-use super::{Batch, Samples};
+use super::{Batch, Samples, tame};
 use crate::guard::guard;
+use crate::plain;
 
 const WHAT: &str = "tokenizer.json";
+/// Bytes of it that are read at most: those of 250,000 words have 35 MB.
+const MOST: u64 = 1 << 28;
 
 /// A Hugging Face tokenizer that makes rows of one length.
 pub struct Tokenizer {
@@ -37,8 +40,9 @@ impl Tokenizer {
             reason,
             help: "give the tokenizer.json of the model (Hugging Face tokenizers format) with --tokenizer or in uwm.yaml",
         };
-        let text = std::fs::read(path).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
+        let text = plain::read(path, MOST).map_err(|source| Error::Io { what: WHAT, path: path.to_owned(), source })?;
         let mut inner = guard(|| tokenizers::Tokenizer::from_bytes(text).map_err(|e| e.to_string())).map_err(wrong)?;
+        tame::check(&inner).map_err(wrong)?;
         let beside = Beside::read(path)?;
         let own = || {
             let padding = inner.get_padding().and_then(|padding| match padding.strategy {

@@ -1,6 +1,7 @@
 //! The policy: YAML, with line and column in every error.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use super::reading::{Reading, given, place};
 use super::rule::{Bounds, FigureRule, Within};
 use super::{DEFAULT, Error};
 use crate::onnx::sha256_of;
+use crate::plain;
 use crate::report::checked::{Confidence, PolicyUsed};
 
 /// What a model is judged by.
@@ -142,13 +144,11 @@ impl Policy {
         let Some(path) = path else {
             return Self::parse(DEFAULT, None);
         };
-        let io = |source| Error::Io { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(io)?;
-        if !size.is_file() || size.len() > LONGEST {
-            let reason = format!("it is no file, or longer than {LONGEST} bytes");
-            return Err(Error::Format { path: path.to_owned(), place: None, reason });
-        }
-        Self::parse(&std::fs::read_to_string(path).map_err(io)?, Some(path))
+        let text = plain::text(path, LONGEST).map_err(|source| match source.kind() {
+            ErrorKind::InvalidData => Error::Format { path: path.to_owned(), place: None, reason: source.to_string() },
+            _ => Error::Io { path: path.to_owned(), source },
+        })?;
+        Self::parse(&text, Some(path))
     }
 
     /// The policy of a text.

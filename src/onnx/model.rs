@@ -1,6 +1,6 @@
 //! A model: its file and its data files, mapped and decoded without copying weights.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -30,6 +30,8 @@ pub struct Model {
 struct Tensors {
     known: HashMap<String, Place>,
     ambiguous: HashMap<String, usize>,
+    /// Names of those that are elsewhere: in bodies and functions.
+    elsewhere: HashSet<Vec<u8>>,
 }
 
 /// A constant tensor of the main graph: an initializer, or the value of a `Constant` node.
@@ -182,7 +184,7 @@ impl Model {
         }
         match tensors.known.get_key_value(name) {
             Some((name, &place)) => Ok(Constant { name, tensor: self.tensor_at(place), place }),
-            None if self.spans.iter().any(|span| span.place == Place::Other && self.named(span, name)) => {
+            None if tensors.elsewhere.contains(name.as_bytes()) => {
                 Err("it is in the body of a node or in a function; such tensors are left alone".to_owned())
             }
             None => Err("there is no initializer or Constant node of that name".to_owned()),
@@ -206,6 +208,8 @@ impl Model {
                 tensors.ambiguous.insert(name.clone(), 2);
             }
         }
+        let elsewhere = self.spans.iter().filter(|span| span.place == Place::Other);
+        tensors.elsewhere = elsewhere.flat_map(|span| self.names(span)).collect();
         tensors
     }
 
@@ -219,10 +223,9 @@ impl Model {
         }
     }
 
-    fn named(&self, span: &TensorSpan, name: &str) -> bool {
-        super::wire::fields(self.bytes(), span.content.clone())
-            .flatten()
-            .any(|field| field.number == 8 && self.bytes()[field.value] == *name.as_bytes())
+    fn names<'m>(&'m self, span: &TensorSpan) -> impl Iterator<Item = Vec<u8>> + 'm {
+        let fields = super::wire::fields(self.bytes(), span.content.clone()).flatten();
+        fields.filter(|field| field.number == 8).map(|field| self.bytes()[field.value].to_vec())
     }
 
     /// An error about one of its tensors.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::map::map;
+use crate::plain;
 
 /// A mapped file. Its descriptor is not kept: a model may have a data file for every tensor.
 #[derive(Debug)]
@@ -36,17 +37,13 @@ impl Identity {
 }
 
 impl Source {
-    /// Maps the file, which the caller knows to be a regular one.
+    /// Maps the file.
     ///
     /// # Errors
-    /// The system's, or that it became another thing meanwhile.
+    /// The system's, or that it is no plain file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let identity = Identity::of(&metadata);
+        let file = plain::open(path)?;
+        let identity = Identity::of(&file.metadata()?);
         Ok(Self { path: path.to_owned(), bytes: map(&file)?, identity, sha256: OnceLock::new() })
     }
 
@@ -65,7 +62,7 @@ impl Source {
     /// # Errors
     /// The system's, or that the path leads to another file by now.
     pub fn reopen(&self) -> io::Result<File> {
-        let file = File::open(&self.path)?;
+        let file = plain::open(&self.path)?;
         if Identity::of(&file.metadata()?) != self.identity {
             return Err(io::Error::other(format!("{} was replaced while it was in use", self.path.display())));
         }

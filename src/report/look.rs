@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn only_our_own_colours_reach_a_terminal() {
         let look = Look { width: 80, colour: true };
-        assert_eq!(page(look, "a\u{1b}[32m\u{202e}"), "\u{1b}[31m\u{1b}[1ma\\u{1b}[32m\\u{202e}\u{1b}[0m\n");
+        assert_eq!(page(look, "a\u{1b}[32m\u{202e}"), "\u{1b}[31m\u{1b}[1ma\\u{1b}[32m\\u202e\u{1b}[0m\n");
         assert_eq!(page(Look::PLAIN, "a\u{1b}[32m"), "a\\u{1b}[32m\n");
     }
 

@@ -1,13 +1,21 @@
 //! The attack catalogue: what hostile or unlucky files have done to other readers and writers of ONNX models, each
-//! tried here. Where a weakness of another tool has a CVE number, the test bears it.
+//! tried here. Where a weakness of another tool has a CVE number, the test bears it. README.md lists them all.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod archives;
+mod files;
+mod names;
+mod numbers;
+mod paths;
+mod pictures;
 mod reading;
+mod tokenizers;
 mod writing;
 
 use std::path::Path;
+use std::time::Duration;
 
 use uwm_onnx::onnx::{Graph, Hints, Model};
 use uwm_onnx::pass::{ApplyJob, Error, Site, apply};
@@ -43,4 +51,44 @@ fn edit(model: &Path, patch: &Path, output: &Path, force: bool) -> Result<Applie
         patch_out: None,
     };
     apply(&job, &|| false)
+}
+
+/// What a run of the command said.
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the command. One that takes minutes hangs: it is ended, and then has no exit code, as one that crashed.
+fn run(args: &[&str]) -> Said {
+    let out = common::command(args).timeout(Duration::from_secs(120)).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8 is printed");
+    Said { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
+}
+
+impl Said {
+    fn text(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// That it ended with that code, and said these words.
+    #[track_caller]
+    fn is(&self, code: i32, words: &str) -> &Self {
+        assert!(
+            self.code == Some(code) && self.text().contains(words),
+            "{code}, {words}: {:?} {}",
+            self.code,
+            self.text()
+        );
+        self
+    }
+
+    /// That no more is said than somebody can read.
+    #[track_caller]
+    fn says_little(&self, what: &str) -> &Self {
+        let said = self.text();
+        assert!(said.len() < 10_000, "{what}: {} bytes, {:.2000}", said.len(), said);
+        self
+    }
 }

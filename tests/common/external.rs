@@ -77,7 +77,10 @@ fn patch_of(path: &Path, update: impl Fn([usize; 2]) -> Update) -> Patch {
     let graph = Graph::new(&model).unwrap();
     let layers =
         Site::find(&graph, &Hints::default()).unwrap().into_iter().flat_map(|site| site.select("fc2").unwrap());
-    let select =
-        |layer: Linear| Selection { update: update(layer.weight.shape), layer, positions: vec![0, 95, 96, 1000] };
+    let select = |layer: Linear| {
+        let [outputs, inputs] = layer.weight.shape;
+        let positions = [0, 95, 96, 1000].into_iter().filter(|&position| (position as usize) < outputs * inputs);
+        Selection { update: update(layer.weight.shape), positions: positions.collect(), layer }
+    };
     Patch::make(&model, &layers.map(select).collect::<Vec<_>>(), serde_json::Value::Null).unwrap()
 }

@@ -14,6 +14,7 @@ use crate::dataset::error::Error;
 use crate::dataset::kind::Side;
 use crate::dataset::tensors::{Inputs, TensorSet, Values};
 use crate::few::{cut, few};
+use crate::plain;
 
 const WHAT: &str = "set of graph inputs";
 const HELP: &str = "name the arrays safe_text.NAME, unsafe_text.NAME, safe_image.NAME and unsafe_image.NAME, NAME as the graph calls its input (see `uwm-onnx inspect`), all with a row for each sample, little-endian numbers";
@@ -24,11 +25,7 @@ const MOST_ROWS: usize = 1 << 22;
 /// Reads a safetensors file; its metadata may tell `concepts` and `splits`, each a JSON list with an entry a row.
 pub fn read(path: &Path) -> Result<Found, Error> {
     let io = |source| Error::Io { what: WHAT, path: path.to_owned(), source };
-    let length = path.metadata().map_err(io)?.len();
-    if length > MOST_BYTES as u64 {
-        return Err(wrong(path, format!("it has {length} bytes, and more than {MOST_BYTES} are not read")));
-    }
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = plain::read(path, MOST_BYTES as u64).map_err(io)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| wrong(path, e.to_string()))?;
     let mut set = Assembly::default();
     for (name, tensor) in tensors.iter() {

@@ -3,7 +3,6 @@
 //! Nothing is unpacked and nothing is followed: images are read where they lie in the archive.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::{Found, Place, Row, entries};
 use crate::dataset::error::Error;
 use crate::dataset::picture::Picture;
 use crate::few::{cut, few};
+use crate::plain;
 
 /// What to do where an archive is wrong.
 pub const HELP: &str = "members are KEY.safe.jpg (or .png, ...), KEY.unsafe.jpg, KEY.safe.txt, KEY.unsafe.txt and KEY.json with concept, style, split, sensitive; all plain files with relative names, as tar writes them without --sparse";
@@ -138,7 +138,7 @@ fn wrong(archive: &Path, reason: String) -> Error {
 /// If the archive is broken, or holds what none should.
 pub fn members(archive: &Path, wanted: impl Fn(&str) -> bool, notes: &mut Vec<String>) -> Result<Vec<Member>, Error> {
     let io = |source| Error::Io { what: WHAT, path: archive.to_owned(), source };
-    let file = File::open(archive).map_err(io)?;
+    let file = plain::open(archive).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let shared: Arc<Path> = archive.into();
     let mut reader = Archive::new(file);

@@ -7,6 +7,7 @@ mod provenance;
 mod sink;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
@@ -24,6 +25,10 @@ use super::model::Model;
 use super::tensor::Weight;
 use super::towers::Modality;
 use super::wire::{Overlong, overlong};
+use crate::plain;
+
+/// The longest patch that is read, in bytes.
+const LONGEST: u64 = 1 << 32;
 
 /// What happens to listed positions of listed weights of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,11 +143,10 @@ impl Patch {
     /// # Errors
     /// [`Error::Io`], [`Error::PatchFile`].
     pub fn read(path: &Path) -> Result<(Self, Vec<u8>), Error> {
-        let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
-        if !std::fs::metadata(path).map_err(io)?.is_file() {
-            return Err(Error::PatchFile { path: path.to_owned(), reason: "it is not a regular file".to_owned() });
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = plain::read(path, LONGEST).map_err(|source| match source.kind() {
+            ErrorKind::InvalidData => Error::PatchFile { path: path.to_owned(), reason: source.to_string() },
+            _ => Error::Io { action: "read", path: path.to_owned(), source },
+        })?;
         let patch = Self::from_bytes(&bytes).map_err(|reason| Error::PatchFile { path: path.to_owned(), reason })?;
         Ok((patch, bytes))
     }

@@ -122,11 +122,7 @@ pub fn compare_with(path: &Path, evaluated: &mut Evaluated) -> Result<(), Error>
 
 fn read(path: &Path) -> Result<Stored, Error> {
     let unusable = |reason: String| Error::Result { path: path.to_owned(), reason };
-    let size = std::fs::metadata(path).map_err(|e| unusable(e.to_string()))?;
-    if !size.is_file() || size.len() > LONGEST {
-        return Err(unusable(format!("it is no file, or longer than {LONGEST} bytes")));
-    }
-    let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+    let bytes = crate::plain::read(path, LONGEST).map_err(|e| unusable(e.to_string()))?;
     // Which of the two it is is told by what it has.
     let alone = serde_json::from_slice(&bytes);
     let stored: Stored = match alone {

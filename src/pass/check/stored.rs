@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::dataset::read_text;
 use crate::few::{cut, few};
 use crate::onnx::Modality;
 use crate::pass::Error;
+use crate::plain;
 use crate::report::checked::{Rewritten, ScoredLayer, SweptFrontier};
 use crate::report::{ControlKind, FileId, Verdict};
 use crate::safeground::{Accuracy, Metric, Preference, Retrieval};
@@ -82,7 +82,7 @@ pub fn read_sweep(path: &Path) -> Result<Vec<SweptFrontier>, Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    read_text(path, MOST).map_err(|error| Error::Report { path: path.to_owned(), reason: error.to_string() })
+    plain::text(path, MOST).map_err(|error| Error::Report { path: path.to_owned(), reason: error.to_string() })
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Error> {

@@ -103,7 +103,10 @@ pub fn load(path: &Path, skip_bad_samples: bool) -> Result<Embedded, Error> {
             return Ok(None);
         }
         let shape = tensors.tensor(name).map_err(|e| wrong(e.to_string()))?.shape().to_vec();
-        let [count, width] = shape[..] else { return Err(wrong(format!("its tensor '{name}' has shape {shape:?}"))) };
+        // Of rows without a number there may be any number.
+        let (&[count, width], false) = (&shape[..], shape.contains(&0)) else {
+            return Err(wrong(format!("its tensor '{name}' has shape {shape:?}")));
+        };
         let values = read::<4>(&tensors, name, Dtype::F32, &shape).map_err(wrong)?;
         let values = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
         let rows = Array2::from_shape_vec((count, width), values).map_err(|e| wrong(e.to_string()))?;

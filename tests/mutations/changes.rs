@@ -1,30 +1,15 @@
-//! Damaged models: an error or an understanding, never a panic.
+//! Changes without a plan: bytes anywhere, and graphs whose parts stand in for one another.
 
 use std::path::Path;
 
 use proptest::prelude::*;
 use prost::Message;
 use uwm_onnx::config::Config;
+use uwm_onnx::onnx::Hints;
 use uwm_onnx::onnx::proto::{GraphProto, ModelProto};
-use uwm_onnx::onnx::{Graph, Hints, Model};
-use uwm_onnx::pass::{ModelFiles, Site, inspect};
+use uwm_onnx::pass::{ModelFiles, inspect};
 
-fn understand(bytes: &[u8]) -> Result<usize, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.onnx");
-    std::fs::write(&path, bytes).unwrap();
-    let model = Model::open(&path).map_err(|e| e.to_string())?;
-    let graph = Graph::new(&model).map_err(|e| e.to_string())?;
-    let sites = Site::find(&graph, &Hints::default()).map_err(|e| e.to_string())?;
-    let mut layers = 0;
-    for site in &sites {
-        for layer in site.select("fc2").map_err(|e| e.to_string())? {
-            assert_eq!(layer.weight.read(&model).unwrap().dim(), layer.weight.shape.into());
-            layers += 1;
-        }
-    }
-    Ok(layers)
-}
+use crate::understand;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
@@ -107,14 +92,4 @@ proptest! {
             prop_assert!(!found[0].to_text().is_empty());
         }
     }
-}
-
-#[test]
-fn the_undamaged_models_are_understood() {
-    let read = |name: &str| {
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/reference").join(name)).unwrap()
-    };
-    assert_eq!(understand(&read("clip_torchscript.onnx")), Ok(6));
-    assert_eq!(understand(&read("clip_dynamo.onnx")), Ok(6));
-    assert_eq!(understand(&read("text_model.onnx")), Ok(3));
 }
