@@ -27,8 +27,10 @@ export TOKENIZERS_PARALLELISM=false
 for target in "${targets[@]}"; do
     printf '\n== %s\n' "$target"
     mkdir -p "fuzz/found/$target" "fuzz/regressions/$target"
+    words=()
+    [[ -f fuzz/words/$target ]] && words=("-dict=fuzz/words/$target")
     # Sanitizers are for nightly toolchains; of unsafe code this crate has one line.
     cargo fuzz run --sanitizer none "$target" "fuzz/found/$target" "fuzz/corpus/$target" "fuzz/regressions/$target" -- \
         -max_total_time="$seconds" -max_len="${longest[$target]}" -timeout=10 -rss_limit_mb=2048 \
-        -print_final_stats=1
+        -print_final_stats=1 "${words[@]}"
 done

@@ -1,4 +1,4 @@
-"""Fills fuzz/corpus with what the fuzzer begins with, made of the fixtures.
+"""Fills fuzz/corpus with what the fuzzer begins with, made of the fixtures, and fuzz/words with the words it may use.
 
 Needs the Python of tools/check.sh (for `onnx`) and the command: `target/python/bin/python fuzz/seed.py target/release/uwm-onnx`.
 """
@@ -6,6 +6,7 @@ Needs the Python of tools/check.sh (for `onnx`) and the command: `target/python/
 import io
 import json
 import math
+import re
 import struct
 import subprocess
 import sys
@@ -374,7 +375,51 @@ def images():
         seed("image", name, (FIXTURES / "decoding" / name).read_bytes())
 
 
+# Words
+
+SOURCES = {
+    "config": ["config", "gate", "uwm/score", "uwm/selection.rs", "safeground"],
+    "external": [],
+    "manifest": ["dataset/forms", "dataset/kind.rs"],
+    "model": ["onnx"],
+    "patch": ["onnx/patch", "onnx/element.rs"],
+    "preparation": ["dataset"],
+    "report": ["pass", "report", "safeground"],
+}
+# Of a text of our own, and what the tokenizers' library calls its parts.
+MORE = {
+    "external": """location= offset= length= checksum= basepath= dims= type= ../ ./ / sub/ w.bin inside outside away hard""".split(),
+    "preparation": """BPE WordPiece WordLevel Unigram Sequence NFC NFD NFKC NFKD Lowercase Strip StripAccents Replace Prepend
+BertNormalizer Nmt Precompiled ByteLevel Metaspace Whitespace WhitespaceSplit Punctuation Digits Split UnicodeScripts
+BertPreTokenizer CharDelimiterSplit FixedLength TemplateProcessing RobertaProcessing BertProcessing Fixed BatchLongest Left Right
+LongestFirst OnlyFirst Regex String Isolated Removed MergedWithPrevious MergedWithNext Contiguous model normalizer normalizers
+pre_tokenizer pretokenizers post_processor processors decoder added_tokens truncation padding strategy direction max_length
+stride pad_id pad_token pad_type_id pad_to_multiple_of vocab merges unk_token unk_id continuing_subword_prefix
+end_of_word_suffix byte_fallback fuse_unk ignore_merges dropout cls sep single pair special_tokens SpecialToken type_id
+add_prefix_space trim_offsets use_regex prepend_scheme replacement split precompiled_charsmap pattern content behavior invert
+handle_chinese_chars clean_text strip_accents lowercase""".split(),
+}
+
+
+def words():
+    """Names of fields that are read, and short texts that are compared with."""
+    structs = re.compile(r"Deserialize.*?\n *(?:pub )?(?:struct|enum) \w+ \{(.*?)\n *\}", re.S)
+    for target, sources in SOURCES.items():
+        found = set(MORE.get(target, []))
+        for source in sources:
+            path = ROOT / "src" / source
+            for file in [path] if path.is_file() else sorted(path.rglob("*.rs")):
+                text = file.read_text().split("#[cfg(test)]")[0]
+                found.update(re.findall(r'"([A-Za-z_][\w.:-]{1,23})"', text))
+                for fields in structs.findall(text):
+                    found.update(re.findall(r"^ *(?:pub )?(\w+)(?::|,$)", fields, re.M))
+        path = ROOT / "fuzz" / "words" / target
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(f'"{word}"\n' for word in sorted(found)))
+
+
 if __name__ == "__main__":
+    words()
     models()
     external()
     patches()
