@@ -175,6 +175,18 @@ fn what_is_too_oblong_is_refused() {
 }
 
 #[test]
+fn what_would_become_too_large_is_refused() {
+    let image = RgbImage::new(2, 2);
+    for config in [
+        r#"{"image_processor_type": "SiglipImageProcessor", "size": {"height": 8192, "width": 4096}}"#,
+        r#"{"image_processor_type": "CLIPImageProcessor", "do_resize": false, "crop_size": 8192}"#,
+    ] {
+        let refused = preprocessor(config).unwrap().pixels(&image).unwrap_err();
+        assert!(refused.contains("are not made"), "{refused}");
+    }
+}
+
+#[test]
 fn odd_settings_do_not_panic() {
     let odd = [
         "null",

@@ -60,6 +60,9 @@ pub const GAINS: [f64; 11] = [1.0, 1.5, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0
 /// What a negation costs in a search, where nothing is said.
 pub const RIDGES: [f64; 4] = [0.03, 0.1, 0.3, 1.0];
 
+/// Combinations of a grid's values at most: lists multiply, and each combination is an edit that is made and measured.
+const MOST: usize = 10_000;
+
 /// One value or several; none where nothing is said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis<T>(pub Vec<T>);
@@ -112,7 +115,8 @@ impl SweepOptions {
     /// All that is tried on a tower, each once.
     ///
     /// # Errors
-    /// [`Error::Range`] if a number is out of range, [`Error::Unused`] if no score of a grid goes by an option.
+    /// [`Error::Range`] if a number is out of range or there are too many combinations, [`Error::Unused`] if no score of a
+    /// grid goes by an option.
     pub fn methods(&self, tower: Modality) -> Result<Vec<Method>, Error> {
         let grids = match tower {
             Modality::Text => &self.text,
@@ -121,6 +125,7 @@ impl SweepOptions {
         let mut all: Vec<Method> = vec![];
         for grid in grids {
             grid.check_used(tower)?;
+            grid.check_size(tower)?;
             for options in grid.options() {
                 let method = options.method(tower)?;
                 all.extend(method.filter(|method| !all.contains(method)));
@@ -134,6 +139,32 @@ impl Grid {
     /// The ways that are tried.
     fn ways(&self) -> Vec<MethodName> {
         if self.method.0.is_empty() { vec![MethodName::default()] } else { self.method.0.clone() }
+    }
+
+    /// Checks that there are not more combinations than can be tried.
+    fn check_size(&self, tower: Modality) -> Result<(), Error> {
+        let values = [
+            self.method.0.len(),
+            self.layers.0.len(),
+            self.score.0.len(),
+            self.std.0.len(),
+            self.lambda.0.len(),
+            self.gain.0.len(),
+            self.ridge.0.len(),
+            self.weight_prior.0.len(),
+            self.selection.0.len(),
+            self.budget.0.len(),
+            self.concepts.0.len(),
+            self.alpha.0.len(),
+            self.tau.0.len(),
+        ];
+        match values.into_iter().fold(1, |all: usize, values| all.saturating_mul(values.max(1))) {
+            0..=MOST => Ok(()),
+            all => {
+                let (name, range) = ("the number of combinations in a grid", "1 to 10000");
+                Err(Error::Range { name, tower, value: all as f64, range })
+            }
+        }
     }
 
     /// Every combination.
@@ -310,5 +341,8 @@ mod tests {
         assert_eq!(recipes("vision: [{method: aimed}]").unwrap().len(), GAINS.len() * RIDGES.len());
         assert!(recipes("vision: [{gain: 1}]").unwrap_err().contains("does not go by it"));
         assert!(recipes("vision: [{shade: 1}]").unwrap_err().contains("shade"));
+        let many = vec!["0.1"; 101].join(", ");
+        let grid = format!("vision: [{{score: contrast, lambda: [{many}], tau: [{many}]}}]");
+        assert!(recipes(&grid).unwrap_err().contains("combinations in a grid of the vision tower is 10201"));
     }
 }

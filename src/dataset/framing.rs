@@ -64,6 +64,16 @@ impl Center {
 /// Pixels that a side may have after resizing.
 const LONGEST: u32 = 65_536;
 
+/// Pixels that an image may have after resizing or cropping. As floats they take 200 MB; models take far fewer.
+const MOST: u64 = 1 << 24;
+
+fn check_size((width, height): (u32, u32)) -> Result<(), String> {
+    match u64::from(width) * u64::from(height) {
+        0..=MOST => Ok(()),
+        _ => Err(format!("it would become {width} x {height} pixels, and more than {MOST} are not made")),
+    }
+}
+
 impl Size {
     fn of(self, width: u32, height: u32) -> Result<(u32, u32), String> {
         let (wide, high) = match self {
@@ -98,11 +108,15 @@ impl Framing {
             None => image.clone(),
             Some((size, filter)) => {
                 let (width, height) = size.of(image.width(), image.height())?;
+                check_size((width, height))?;
                 resize(image, width, height, filter)
             }
         };
         Ok(match self.crop {
-            Some(crop) => crop.apply(&framed),
+            Some(crop) => {
+                check_size((crop.width, crop.height))?;
+                crop.apply(&framed)
+            }
             None => framed,
         })
     }

@@ -59,6 +59,7 @@ pub use evaluation::{EvaluateJob, Subject, evaluate};
 pub use folder::find_models;
 pub use inspect::inspect;
 pub use job::{Controls, Job, ModelFiles};
+pub use kept::Kept;
 pub use rewrite::rewrite;
 pub use scoring::{MergeJob, ScoreJob, merge, score};
 pub use shards::Shard;
