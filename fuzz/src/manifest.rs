@@ -46,7 +46,7 @@ fn read(path: &Path) {
     let job =
         DataCheckJob { sets: vec![path.to_owned()], folders: Folders::default(), options: CheckOptions::default() };
     if let Ok(checked) = check_data(&job, &Unobserved) {
-        (checked.to_text(), checked.to_json());
+        let _ = (checked.to_text(), checked.to_json());
     }
     _ = DataSet::read(path, "validation");
     let Ok(set) = DataSet::read_all(path, &Folders::default()) else { return };

@@ -72,7 +72,7 @@ impl Place {
             patch_out: None,
         };
         if let Ok(applied) = apply(&job, &|| false) {
-            (applied.to_text(), applied.to_json());
+            let _ = (applied.to_text(), applied.to_json());
         }
     }
 }

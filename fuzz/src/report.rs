@@ -137,5 +137,5 @@ fn checked(stored: &Path, job: CheckJob) -> Result<Checked, Error> {
 /// Every form of a report.
 fn show(checked: &Checked) {
     checked.to_table(Look::PLAIN);
-    (checked.to_json(), checked.to_markdown(), checked.to_junit(), checked.to_html());
+    let _ = (checked.to_json(), checked.to_markdown(), checked.to_junit(), checked.to_html());
 }
