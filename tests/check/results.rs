@@ -47,6 +47,25 @@ fn a_stored_result_is_compared_with_and_says_less() {
 }
 
 #[test]
+fn embeddings_that_do_not_tell_their_rows_are_no_baseline() {
+    let small = Small::new();
+    let (policy, config, kept) = (lenient(&small), small.config(), small.path("kept.safetensors"));
+    let args = on(&config, &["evaluate", MODEL, "--backend", "tract", "--embeddings-out", &kept]);
+    assert_eq!(output(&args).2, 0);
+    let rest = ["--policy", &policy, "--original", MODEL];
+    let run = |kept: &str| check(&small, &on(&config, &[&[MODEL, "--baseline", kept][..], &rest].concat()));
+    run(&kept).is("pass", 0);
+    // The same without its metadata, which any other tool could have written, in any order.
+    let bytes = std::fs::read(&kept).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let bare = small.path("bare.safetensors");
+    std::fs::write(&bare, safetensors::serialize(tensors.tensors(), None).unwrap()).unwrap();
+    let ran = run(&bare);
+    ran.is("inconclusive", 3);
+    assert_eq!(ran.codes("error"), ["embeddings-unusable"]);
+}
+
+#[test]
 fn a_result_of_something_else_is_refused() {
     let small = Small::new();
     let (policy, config) = (lenient(&small), small.config());

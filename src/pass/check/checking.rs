@@ -118,7 +118,11 @@ impl Checking<'_> {
         if self.job.original.is_some() && !structure.files.iter().any(ComparedFile::differs) {
             let same =
                 |subject: &Subject| matches!(subject, Subject::Files { files, .. } if is_that(files, &structure));
-            if evaluate.baseline.as_ref().is_some_and(|baseline| !same(baseline)) {
+            if evaluate
+                .baseline
+                .as_ref()
+                .is_some_and(|baseline| matches!(baseline, Subject::Files { .. }) && !same(baseline))
+            {
                 return Err(Error::Conflict {
                     reason: "the model is the file given with --original, byte for byte, and the baseline is another"
                         .to_owned(),
@@ -148,6 +152,12 @@ impl Checking<'_> {
             Ok(measured) => measured,
             Err(error) => return self.not_measured(error),
         };
+        if let (Some(Subject::Stored(path)), Some(baseline)) = (&evaluate.baseline, &measured.baseline)
+            && baseline.tags.ids.is_empty()
+        {
+            let reason = "it does not tell which rows it has, so that none can be compared with the model's";
+            return self.wrong("evaluation", Error::Embeddings { path: path.clone(), reason: reason.to_owned() });
+        }
         self.checked.findings.extend(lost(&measured));
         self.same_files(&measured)?;
         let lie = Lie::of(&measured);
