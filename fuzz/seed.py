@@ -154,18 +154,23 @@ def patches():
         source = [{"location": "", "size": 1000, "sha256": "0" * 64}]
         return json.dumps({"version": version, "tool": "0.1.0", "source": source, "options": {}, "layers": layers, **rest})
 
-    floats = struct.pack("<16f", *((k - 7.5) / 4 for k in range(16)))
+    # As in src/small.rs, outputs first.
+    across = lambda values: struct.pack("<16f", *(values[k % 4 * 4 + k // 4] for k in range(16)))
+    floats = across([(k - 7.5) / 4 for k in range(16)])
+    half = across([(-1.0586, 0.5)[k % 2] for k in range(16)])
+    codes = across([((k * 5 % 16 - 8) * 16 + 1) / 2 for k in range(16)])
+    typed = across([(k * k % 13 - 6.5) / 4 for k in range(16)])
     three, none = b"\x01\x02\x05", b""
     seed("patch", "multiplied", header([layer("raw"), layer("typed", alpha="0.5")]), three, none, none, floats, none, none,
-         three, three, floats[:12], floats, none, none, form="1")
-    seed("patch", "codes", header([layer("codes", "INT8", saturated=1)]), three, b"\x01", b"\x7f", floats, form="1")
-    seed("patch", "half", header([layer("half", "FLOAT16")]), three, none, none, floats, form="1")
+         three, three, typed[:12], typed, none, none, form="1")
+    seed("patch", "codes", header([layer("codes", "INT8", saturated=1)]), three, b"\x01", b"\x7f", codes, form="1")
+    seed("patch", "half", header([layer("half", "FLOAT16")]), three, none, none, half, form="1")
     rank = {k: v for k, v in layer("raw", selected=16).items() if k != "alpha"}
     all_of = b"\x00" + b"\x01" * 15
     seed("patch", "rank_one", header([rank], 2), all_of, all_of, floats, floats, struct.pack("<4d", *[0.5] * 4),
          struct.pack("<4d", 1, 2, 3, 4), form="1")
     odd = header([layer("codes", "INT8", spellings=[[3, [128, 0]]])], overlong=[[7, 5]])
-    seed("patch", "spellings", odd, three, none, none, floats, form="1")
+    seed("patch", "spellings", odd, three, none, none, codes, form="1")
     metadata = {"uwm.patch": header([layer("raw")])}
     seed("patch", "whole", safetensors(metadata, {
         "0.positions": ("U8", [3], three), "0.kept": ("U8", [0], none), "0.originals": ("U8", [0], none),
@@ -354,7 +359,7 @@ def reports(command):
     seed("report", "ours", ours, *[row] * 6, form="3")
     seed("report", "result", plain(short(result)), form="4")
     tower = {"tower": "vision", "model": ["0" * 64], "data": "0", "runtime": ["tract", "1", "", "cpu"], "epsilon": 1e-6,
-             "layers": [{"node": "MatMul 0", "tensor": "raw", "shape": [4, 4]}],
+             "layers": [{"node": "#0 (MatMul)", "tensor": "raw", "shape": [4, 4]}],
              "scorings": [{"score": "pairwise", "std": True, "lambda": 1, "gain": 1}],
              "groups": [{"concept": None, "pairs": 2}]}
     scores = {"tool": "0.1.0", "towers": [tower]}

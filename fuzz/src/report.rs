@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use uwm_onnx::config::Config;
-use uwm_onnx::onnx::Hints;
+use uwm_onnx::onnx::{Hints, sha256_of};
 use uwm_onnx::pass::{
     CheckJob, Error, EvaluateJob, Kept, Limits, MergeJob, ModelFiles, Subject, Unobserved, check, merge,
     read_rewritten, read_sweep,
@@ -17,6 +17,8 @@ use super::{parts, small, tensors};
 
 struct Place {
     folder: Folder,
+    /// The hash of the small model.
+    model: String,
     /// A report to which things are added.
     checked: Checked,
 }
@@ -35,16 +37,29 @@ const EMBEDDINGS: [&str; 6] = [
     "zero_shot.images",
 ];
 
-/// The hash of the model that a report of `rewrite` is to be of.
+/// A policy that needs nothing to compare with.
+const POLICY: &str = "version: 1
+min_samples: 1
+metrics: {PU: {min: 20}, PS: {min: 20}, GS: {max: 90}, zero_shot: {min: 5, optional: true}}
+concepts: {min_samples: 1, metrics: {PU: {min: 5}}}
+worst_concept: {min_samples: 1, metrics: {PS: {min: 5}}}
+";
+
+/// The hash that stands for that of the small model, and of the model that a report of `rewrite` is of.
 const MODEL: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 fn place() -> Place {
-    let folder = Folder::with(|folder| _ = folder.write("model.onnx", &small::of_every_storage()));
+    let small = small::of_every_storage();
+    let folder = Folder::with(|folder| {
+        folder.write("model.onnx", &small);
+        folder.write("policy.yaml", POLICY.as_bytes());
+    });
     let rows: Vec<u8> = [1.0, 0.0, 0.0, 1.0].iter().flat_map(|value: &f32| value.to_le_bytes()).collect();
     let stored = embeddings(None, &[&rows[..]; 4]).expect("all rows are there");
     let stored = folder.write("good.safetensors", &stored);
-    let checked = checked(&stored, CheckJob::default()).expect("they can be judged");
-    Place { folder, checked }
+    let checked = checked(&folder, &stored, None).expect("they can be judged");
+    assert!(checked.evaluated.is_some(), "{:?}", checked.findings);
+    Place { folder, model: sha256_of(&small), checked }
 }
 
 /// A digit that says what it is, and the file: `0` what `rewrite` reported, `1` what `sweep` reported, `2` embeddings, `3` the
@@ -84,15 +99,13 @@ impl Place {
 
     fn embedded(&self, bytes: &[u8]) {
         let path = self.folder.write("stored.safetensors", bytes);
-        if let Ok(checked) = checked(&path, CheckJob::default()) {
-            show(&checked);
-        }
+        show(&checked(&self.folder, &path, None).expect("what goes wrong is a finding"));
     }
 
     fn compared(&self, bytes: &[u8]) {
         let path = self.folder.write("result.json", bytes);
-        let job = CheckJob { baseline_result: Some(path), ..CheckJob::default() };
-        show(&checked(&self.folder.path().join("good.safetensors"), job).expect("what goes wrong is a finding"));
+        let good = self.folder.path().join("good.safetensors");
+        show(&checked(&self.folder, &good, Some(path)).expect("what goes wrong is a finding"));
     }
 
     fn scores(&self, bytes: &[u8]) {
@@ -100,10 +113,14 @@ impl Place {
     }
 
     fn shard(&self, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        while let Some(at) = bytes.windows(MODEL.len()).position(|window| window == MODEL.as_bytes()) {
+            bytes[at..at + MODEL.len()].copy_from_slice(self.model.as_bytes());
+        }
         let at = |name: &str| self.folder.path().join(name);
         let job = MergeJob {
             model: ModelFiles::Single { path: at("model.onnx"), only: None },
-            shards: vec![self.folder.write("shard.safetensors", bytes)],
+            shards: vec![self.folder.write("shard.safetensors", &bytes)],
             output: at("merged.safetensors"),
             force: true,
             hints: Hints::default(),
@@ -121,7 +138,9 @@ fn embeddings(json: Option<&[u8]>, parts: &[&[u8]]) -> Option<Vec<u8>> {
     tensors::file("uwm.embeddings", json, &rows.collect::<Vec<_>>())
 }
 
-fn checked(stored: &Path, job: CheckJob) -> Result<Checked, Error> {
+fn checked(folder: &Folder, stored: &Path, baseline_result: Option<PathBuf>) -> Result<Checked, Error> {
+    let policy = Some(folder.path().join("policy.yaml"));
+    let job = CheckJob { policy, baseline_result, examples: 4, ..CheckJob::default() };
     let evaluate = EvaluateJob {
         model: Subject::Stored(PathBuf::from(stored)),
         baseline: None,

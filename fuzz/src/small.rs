@@ -39,14 +39,14 @@ pub fn of_every_storage() -> Vec<u8> {
         ..TensorProto::default()
     };
     let square = |name, data_type| tensor(name, data_type, &[4, 4]);
-    let values = || (0..16).map(|k| (k as f32 - 7.5) / 4.0);
-    let raw = values().flat_map(f32::to_le_bytes).collect::<Vec<_>>();
+    let raw = (0..16).flat_map(|k| ((k as f32 - 7.5) / 4.0).to_le_bytes()).collect::<Vec<_>>();
+    let typed = (0..16).map(|k| ((k * k % 13) as f32 - 6.5) / 4.0).collect();
     let half = [0x3c, 0xbc, 0x00, 0x38].repeat(8);
     let weights = vec![
         TensorProto { raw_data: Some(raw.into()), ..square("raw", DataType::Float) },
-        TensorProto { float_data: values().collect(), ..square("typed", DataType::Float) },
+        TensorProto { float_data: typed, ..square("typed", DataType::Float) },
         TensorProto { raw_data: Some(half.into()), ..square("half", DataType::Float16) },
-        TensorProto { int32_data: (-8..8).map(|k| k * 16).collect(), ..square("codes", DataType::Int8) },
+        TensorProto { int32_data: (0..16).map(|k| (k * 5 % 16 - 8) * 16).collect(), ..square("codes", DataType::Int8) },
         TensorProto { float_data: vec![0.5], ..tensor("scale", DataType::Float, &[]) },
         TensorProto { int32_data: vec![-1], ..tensor("zero", DataType::Int8, &[]) },
     ];
