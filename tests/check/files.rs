@@ -1,7 +1,8 @@
 //! What `check` says of the files themselves: patches, provenance, what lies beside them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::common::external::{External, patch_for};
 use crate::common::{self, MODEL, Small, output};
 use crate::{check, lenient, on, with_projection};
 
@@ -100,6 +101,58 @@ fn a_stale_sibling_is_found_and_named() {
     let ran = check(&small, &args);
     ran.is("inconclusive", 5);
     assert_eq!(ran.codes("inconclusive"), ["sibling-unknown"]);
+}
+
+#[test]
+fn a_stale_sibling_is_one_though_it_is_the_baseline() {
+    let small = Small::new();
+    let (policy, config) = (lenient(&small), small.config());
+    std::fs::create_dir(small.path("release")).unwrap();
+    let [model, sibling] = ["release/model.onnx", "release/model_fp32.onnx"].map(|name| small.path(name));
+    with_projection(1.5, Path::new(&model));
+    std::fs::copy(common::root(MODEL), &sibling).unwrap();
+    let ran = check(&small, &on(&config, &[&model, "--baseline", &sibling, "--policy", &policy]));
+    ran.is("fail", 1).says("model_fp32.onnx");
+    assert_eq!(ran.codes("fail"), ["no-stale-siblings"]);
+}
+
+#[test]
+fn the_model_is_no_original_of_itself_beside_another_baseline() {
+    let small = Small::new();
+    let (policy, config, other) = (lenient(&small), small.config(), small.path("other.onnx"));
+    with_projection(1.5, Path::new(&other));
+    let args = on(&config, &[&other, "--baseline", MODEL, "--original", &other, "--policy", &policy]);
+    let ran = check(&small, &args);
+    ran.is("inconclusive", 2);
+    assert_eq!(ran.codes("error"), ["inputs-conflict"]);
+}
+
+#[test]
+fn weights_in_data_files_are_looked_at_too() {
+    let small = Small::new();
+    let external = External::at("weights.bin");
+    let [original, edited] = ["original", "edited"].map(|name| small.folder.path().join(name));
+    let rules = "structure: {provenance_required: true, patch_matches: true}";
+    let policy = small.write("files.yaml", &format!("version: 1\n{rules}\n"));
+    let mut changed = External { model: external.model.clone(), data: external.data.clone() };
+    let last = changed.data.len() - 1;
+    changed.data[last] ^= 0x80;
+    let original = external.write(&make(original), "weights.bin");
+    let edited = changed.write(&make(edited), "weights.bin");
+    // The model files are the same to the byte, and the patch is of something else.
+    let patch = small.path("edit.uwm");
+    std::fs::write(&patch, patch_for(&original).to_bytes()).unwrap();
+    let [edited, original] = [&edited, &original].map(|path| path.to_str().unwrap());
+    let ran = check(&small, &[edited, "--baseline", original, "--policy", &policy, "--patch", &patch]);
+    ran.is("fail", 1);
+    assert_eq!(ran.codes("fail"), ["patch-matches", "provenance-required"]);
+    let data = &ran.json["structure"]["files"][0];
+    assert_ne!(data["model_data"][0]["sha256"], data["original_data"][0]["sha256"]);
+}
+
+fn make(folder: PathBuf) -> PathBuf {
+    std::fs::create_dir(&folder).unwrap();
+    folder
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use prost::Message;
+use uwm_onnx::onnx::proto::ModelProto;
+
 use crate::common::{self, MODEL, Small, output};
 use crate::{as_their_schema_says, check, lenient, on, with_graph, with_projection};
 
@@ -66,6 +69,31 @@ fn a_destroyed_model_fails_and_the_report_says_in_what() {
 }
 
 #[test]
+fn samples_that_only_the_model_breaks_on_count_against_it() {
+    let small = Small::new();
+    let (broken, policy, config) = (small.path("broken.onnx"), lenient(&small), small.config());
+    let tokenizer = std::fs::read(common::root("models/emoji-clip/tokenizer.json")).unwrap();
+    let tokenizer: serde_json::Value = serde_json::from_slice(&tokenizer).unwrap();
+    let token = usize::try_from(tokenizer["model"]["vocab"]["dangerous"].as_u64().unwrap()).unwrap();
+    // In place: writing the model anew would put its fields into another order.
+    let mut bytes = std::fs::read(common::root(MODEL)).unwrap();
+    let model = ModelProto::decode(bytes.as_slice()).unwrap();
+    let tensors = model.graph.unwrap().initializer;
+    let table = tensors.into_iter().find(|tensor| tensor.name.ends_with("token_embedding.weight")).unwrap();
+    let width = 4 * usize::try_from(table.dims[1]).unwrap();
+    let row = table.raw_data.unwrap().slice(width * token..width * (token + 1));
+    let at = bytes.windows(width).position(|window| window == row).unwrap();
+    bytes[at..at + width].chunks_mut(4).for_each(|value| value.copy_from_slice(&f32::NAN.to_le_bytes()));
+    std::fs::write(&broken, bytes).unwrap();
+    let args = on(&config, &[&broken, "--baseline", MODEL, "--policy", &policy]);
+    // Some of the forty have that word, and most have not.
+    let ran = check(&small, &args);
+    ran.is("fail", 1).says("has no embedding for");
+    assert_eq!(ran.codes("fail"), ["embeddings-undefined"], "{}", ran.stdout);
+    assert!(ran.json["evaluation"]["data"]["quadruplets"].as_u64().unwrap() >= 20);
+}
+
+#[test]
 fn a_changed_node_fails_by_structure() {
     let small = Small::new();
     let (changed, policy, config) = (small.path("changed.onnx"), lenient(&small), small.config());
@@ -78,6 +106,12 @@ fn a_changed_node_fails_by_structure() {
     let ran = check(&small, &on(&config, &[&changed, "--baseline", MODEL, "--policy", &policy]));
     ran.is("fail", 1).says("More than values of initializers differs");
     assert_eq!(ran.codes("fail"), ["only-initializer-values-changed"]);
+    // That the model was written anew shows too, and is not what is meant.
+    let graph = ran.json["structure"]["files"][0]["graph"].to_string();
+    assert!(
+        graph.contains("LayerNormalization") || graph.contains("epsilon") || graph.contains("attribute"),
+        "{graph}"
+    );
     // Figures alone would have passed.
     assert_eq!(ran.codes("pass"), ["metric-max-drop", "no-stale-siblings", "same-io-signature"]);
     with_graph(Path::new(&changed), |model| {

@@ -184,16 +184,7 @@ impl Checking<'_> {
         if !broken {
             return self.wrong("evaluation", error);
         }
-        self.checked.findings.push(Finding {
-            code: "embeddings-undefined".to_owned(),
-            outcome: Outcome::Fail,
-            rule: None,
-            place: None,
-            subject: "the model works".to_owned(),
-            message: format!("The model breaks down: {error}."),
-            help: error.help().map(|help| help.to_string()),
-            judged: None,
-        });
+        self.checked.findings.push(without_embeddings(format!("The model breaks down: {error}.")));
         Ok(())
     }
 
@@ -269,19 +260,26 @@ fn lost(measured: &Measured) -> Option<Finding> {
     let before = measured.baseline.as_ref().map(bad).unwrap_or_default();
     let quadruplets = model.quadruplets.difference(&before.quadruplets).count();
     let images = model.images.difference(&before.images).count();
-    (quadruplets + images > 0).then(|| Finding {
+    (quadruplets + images > 0).then(|| {
+        without_embeddings(format!(
+            "The model has no embedding for {quadruplets} of {} quadruplets and {images} zero-shot images: they are zero or not finite.",
+            measured.model.rows()
+        ))
+    })
+}
+
+/// The finding that a model breaks on inputs, which no rule asks about.
+fn without_embeddings(message: String) -> Finding {
+    Finding {
         code: "embeddings-undefined".to_owned(),
         outcome: Outcome::Fail,
         rule: None,
         place: None,
         subject: "the model works".to_owned(),
-        message: format!(
-            "The model has no embedding for {quadruplets} of {} quadruplets and {images} zero-shot images: they are zero or not finite.",
-            measured.model.rows()
-        ),
+        message,
         help: Some("find out which weights or inputs break it; nothing could be measured on these".to_owned()),
         judged: None,
-    })
+    }
 }
 
 fn inputs_of(subject: &Subject) -> Vec<PathBuf> {

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use super::job::CheckJob;
-use crate::onnx::sha256_of;
+use crate::onnx::Source;
 use crate::pass::evaluation::{EvaluateJob, Subject};
 use crate::report::FileId;
 use crate::report::checked::Checked;
-
-/// Longer files than that are not hashed: an archive of images, of which the names and texts are.
-const MOST: u64 = 1 << 28;
 
 /// What each file is, and its hash. Folders have none, and what could not be read is told elsewhere.
 pub fn inputs(checked: &Checked, job: &CheckJob, evaluate: &EvaluateJob) -> Vec<(&'static str, FileId)> {
@@ -63,8 +60,8 @@ pub fn inputs(checked: &Checked, job: &CheckJob, evaluate: &EvaluateJob) -> Vec<
     files
 }
 
+/// Mapped, not read: an archive of images may be larger than memory.
 fn hashed(path: PathBuf) -> Option<FileId> {
-    let there = std::fs::metadata(&path).ok().filter(|there| there.is_file() && there.len() <= MOST)?;
-    let bytes = std::fs::read(&path).ok().filter(|bytes| bytes.len() as u64 == there.len())?;
-    Some(FileId { path, sha256: sha256_of(&bytes) })
+    let sha256 = Source::open(&path).ok()?.sha256().to_owned();
+    Some(FileId { path, sha256 })
 }
